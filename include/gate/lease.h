@@ -1,0 +1,30 @@
+/* The lease of one database: until when its proxies' sessions may be admitted after the last confirmed reading. One atomic deadline,
+ * written by the control link, read by every worker at each transaction's start. It is the backstop: when it runs out the control
+ * thread also publishes a view that holds, but a stalled control thread cannot let a session pass an old lease. */
+#ifndef GATE_LEASE_H
+#define GATE_LEASE_H
+
+#include <stdatomic.h>
+#include <stdbool.h>
+#include <stdint.h>
+
+struct lease {
+	atomic_uint references;
+	atomic_int_least64_t deadline_ns; /* clock_now() scale; 0: no reading yet */
+	/* A worker parked a session on the deadline alone: whoever renews the lease next must have the view published again. */
+	atomic_bool starved;
+	/* Counts that limits are held against, for all workers together. */
+	atomic_uint clients; /* sessions of this database */
+	atomic_uint held;    /* of these HELD or PARKED with bytes waiting */
+};
+
+struct lease *lease_new(void);
+struct lease *lease_ref(struct lease *lease);
+void lease_unref(struct lease **lease); /* NULL-safe */
+
+static inline int64_t lease_deadline(const struct lease *lease)
+{
+	return atomic_load_explicit(&lease->deadline_ns, memory_order_acquire);
+}
+
+#endif

@@ -1,0 +1,44 @@
+/* Names to addresses without blocking the loop (libevent's evdns: /etc/hosts and DNS), for the control thread. */
+#ifndef NET_RESOLVE_H
+#define NET_RESOLVE_H
+
+#include <stdatomic.h>
+#include <stdbool.h>
+#include <stdint.h>
+#include <sys/socket.h>
+
+#include "base/conf.h"
+
+struct event_base;
+
+/* One place to connect to. */
+struct endpoint {
+	struct sockaddr_storage address;
+	socklen_t size;
+	unsigned index;  /* of the conf_address it came from */
+	char name[128];  /* host name for TLS and for logs; "" with a unix socket */
+	char text[160];  /* "db1:5432 (10.0.0.3)" for logs */
+};
+
+/* An immutable, counted list, in the order to try. */
+struct endpoints {
+	atomic_uint references;
+	unsigned count;
+	char error[160]; /* with count 0: why */
+	struct endpoint at[];
+};
+struct endpoints *endpoints_ref(struct endpoints *endpoints);
+void endpoints_unref(struct endpoints **endpoints);
+
+struct resolver;
+struct resolver *resolver_new(struct event_base *base);
+void resolver_free(struct resolver **resolver);
+
+/* Resolves all addresses; `done` gets a list that it owns (one reference), once, possibly before resolve() returns (numbers and unix sockets).
+ * Returns NULL then, else a handle that resolve_cancel() takes until `done` has run. */
+struct resolve;
+typedef void resolve_done(struct endpoints *endpoints, void *arg);
+struct resolve *resolve_start(struct resolver *resolver, const struct conf_address *addresses, unsigned count, resolve_done *done, void *arg);
+void resolve_cancel(struct resolve **resolve);
+
+#endif
