@@ -3,7 +3,7 @@
 #ifndef NET_LISTEN_H
 #define NET_LISTEN_H
 
-#include <stdbool.h>
+#include <stdatomic.h>
 
 #include "base/conf.h"
 #include "net/tls.h"
