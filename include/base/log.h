@@ -9,6 +9,7 @@
 #ifndef BASE_LOG_H
 #define BASE_LOG_H
 
+#include <stdatomic.h>
 #include <stdbool.h>
 
 enum log_level { LOG_LEVEL_DEBUG, LOG_LEVEL_INFO, LOG_LEVEL_WARNING, LOG_LEVEL_ERROR };
@@ -18,17 +19,17 @@ enum log_target { LOG_TARGET_STDERR, LOG_TARGET_SYSLOG };
 /* May be called again (SIGHUP). Before the first call: text, info, stderr. */
 void log_setup(enum log_format format, enum log_level level, enum log_target target);
 
-extern enum log_level log_threshold; /* one per process by nature; read it through log_wants() */
+extern atomic_int log_threshold; /* one per process by nature; read it through log_wants() */
 static inline bool log_wants(enum log_level level)
 {
-	return level >= log_threshold;
+	return (int)level >= atomic_load_explicit(&log_threshold, memory_order_relaxed);
 }
 
 /* object: what the line is about, or "" . */
 void log_line(enum log_level level, const char *object, const char *format, ...)
     __attribute__((format(printf, 3, 4)));
 
-#define log_debug(object, ...)                                                                                         \
+#define log_debug(object, ...)                                                                               \
 	(log_wants(LOG_LEVEL_DEBUG) ? log_line(LOG_LEVEL_DEBUG, (object), __VA_ARGS__) : (void)0)
 #define log_info(object, ...)    log_line(LOG_LEVEL_INFO, (object), __VA_ARGS__)
 #define log_warning(object, ...) log_line(LOG_LEVEL_WARNING, (object), __VA_ARGS__)
