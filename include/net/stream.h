@@ -1,10 +1,12 @@
-/* A stream: a connected socket, plain or TLS, behind one face. A plain value embedded in its owner. The owner keeps the events; the
- * stream keeps the descriptor and the TLS session. All calls are non-blocking. */
+/* A stream: a connected socket, plain or TLS, behind one face. A plain value embedded in its owner, which may copy it elsewhere and forget
+ * the old copy. The owner keeps the events; the stream keeps the descriptor and the TLS session. All calls are non-blocking, as is the
+ * descriptor. */
 #ifndef NET_STREAM_H
 #define NET_STREAM_H
 
 #include <stdbool.h>
 #include <stddef.h>
+#include <sys/socket.h>
 #include <sys/types.h>
 
 struct tls;
@@ -14,20 +16,43 @@ struct stream {
 	struct tls *tls; /* NULL: plain */
 };
 
-/* Bytes read (> 0), 0 at the peer's end, -1 with errno. EAGAIN: wait for stream_wants(). TLS errors come out as ECONNRESET or
- * EPROTO with the reason in stream_error(). */
-ssize_t stream_read(struct stream *stream, void *buffer, size_t size);
-/* Bytes taken (> 0, maybe fewer than size), or -1 with errno as above. Never raises SIGPIPE. */
-ssize_t stream_write(struct stream *stream, const void *buffer, size_t size);
+/* The TLS half of the calls below; called through them only. */
+ssize_t stream_tls_read(struct stream *stream, void *buffer, size_t size);
+ssize_t stream_tls_write(struct stream *stream, const void *buffer, size_t size);
+bool stream_tls_pending(const struct stream *stream);
+
+/* Bytes read (> 0), 0 at the peer's end (with or without TLS's close_notify), -1 with errno. EAGAIN: wait for stream_wants_read(). TLS
+ * errors come out as ECONNRESET or EPROTO with the reason in stream_error(), and stay: a later call fails the same way. */
+static inline ssize_t stream_read(struct stream *stream, void *buffer, size_t size)
+{
+	if (stream->tls == NULL)
+		return recv(stream->fd, buffer, size, 0);
+	return stream_tls_read(stream, buffer, size);
+}
+
+/* Bytes taken (> 0, maybe fewer than size), or -1 with errno as above. size is not 0. Never raises SIGPIPE. After EAGAIN (or fewer bytes
+ * taken than asked) the next write must begin with the very bytes that were not taken, and offer no fewer of them: TLS may hold a record
+ * made of them, half sent. More bytes may follow, and the buffer may lie elsewhere. */
+static inline ssize_t stream_write(struct stream *stream, const void *buffer, size_t size)
+{
+	if (stream->tls == NULL)
+		return send(stream->fd, buffer, size, MSG_NOSIGNAL);
+	return stream_tls_write(stream, buffer, size);
+}
 
 /* After EAGAIN: EV_READ or EV_WRITE, what the stream waits for (a TLS read may want to write, and the reverse). */
 short stream_wants_read(const struct stream *stream);  /* after stream_read */
 short stream_wants_write(const struct stream *stream); /* after stream_write */
 
-/* Bytes that were decrypted and wait inside: no event will tell of them. Always false when plain. */
-bool stream_pending(const struct stream *stream);
+/* Bytes that arrived and wait inside: no event will tell of them, so read on. Never true after stream_read() said EAGAIN. Always false
+ * when plain. */
+static inline bool stream_pending(const struct stream *stream)
+{
+	return stream->tls != NULL && stream_tls_pending(stream);
+}
 
-/* Why the last call failed, for logs ("tls: certificate verify failed", "Connection reset by peer"). Static or owned by the stream. */
+/* Why the last call failed, for logs ("tls: certificate verify failed", "Connection reset by peer"). Ask at once: a plain stream's answer is
+ * errno's text. Static or owned by the stream. */
 const char *stream_error(const struct stream *stream);
 
 /* Says goodbye (TLS close_notify, best effort, without blocking), closes, leaves fd -1. Valid on a closed stream. */
