@@ -144,6 +144,9 @@ struct verdict gate_ask(const struct gate_view *view, const struct heads *declar
  * lease is the caller's to know) */
 bool gate_holds_all(const struct gate_view *view);
 
+/* The heads a client is measured by: none at base (`empty`, `absent`), whatever a reader left in the field. */
+const struct heads *gate_recorded_heads(const struct gate_view *view);
+
 /* How `declared` stands to `recorded` in this policy's order. SAME: equal sets, or equal numbers (007 and 7) where ids are
  * numeric. Single heads compare by the order; larger sets are the same or unknown. */
 enum gate_relation gate_relate(const struct gate_policy *policy, const struct heads *declared, const struct heads *recorded);

@@ -198,6 +198,15 @@ enum gate_relation gate_relate(
 	return RELATION_UNKNOWN;
 }
 
+const struct heads *gate_recorded_heads(const struct gate_view *view)
+{
+	static const struct heads base = {.text = NULL};
+
+	if (view->recorded.state == RECORDED_EMPTY || view->recorded.state == RECORDED_ABSENT)
+		return &base;
+	return &view->recorded.heads;
+}
+
 static bool same(const struct gate_view *view, const struct heads *declared, const struct heads *other)
 {
 	return gate_relate(&view->policy, declared, other) == RELATION_SAME;
@@ -228,7 +237,7 @@ static bool run_is_hopeless(const struct gate_view *view, const struct heads *de
 		return view->policy.undeclared == UNDECLARED_REJECT;
 	if (!run->target_known)
 		return false;
-	if (same(view, declared, &run->from) || same(view, declared, &view->recorded.heads) ||
+	if (same(view, declared, &run->from) || same(view, declared, gate_recorded_heads(view)) ||
 	    same(view, declared, &run->target) || pinned(view, declared, now_ns))
 		return false;
 	return view->policy.ahead != ANSWER_HOLD ||
@@ -301,7 +310,7 @@ struct verdict gate_ask(
 	if (heads_is_none(declared) && view->policy.undeclared == UNDECLARED_HEAD)
 		declared = &view->policy.undeclared_head;
 
-	enum gate_relation relation = gate_relate(&view->policy, declared, &view->recorded.heads);
+	enum gate_relation relation = gate_relate(&view->policy, declared, gate_recorded_heads(view));
 	verdict = decide(view, declared, relation, lease_ns, now_ns);
 	if (view->policy.mode == GATE_OBSERVE) {
 		verdict = (struct verdict){.kind = VERDICT_ADMIT,
