@@ -14,6 +14,7 @@ struct reply {
 };
 
 void reply_free(struct reply *reply); /* leaves it empty, ready for use */
+void reply_bytes(struct reply *reply, const void *bytes, size_t size); /* as they are: a message built elsewhere */
 
 struct reply_error {
 	const char *severity; /* "FATAL", "ERROR", "NOTICE", "WARNING" */

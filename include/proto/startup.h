@@ -1,7 +1,7 @@
 /* The first packet of a connection. Source: PostgreSQL documentation, "Message Flow: Start-up", "SSL Session
  * Encryption", "Message Formats"; postmaster's ProcessStartupPacket for what the server does with it.
  *
- * Every length here is hostile: a packet is 8 to 10,000 bytes (MAX_STARTUP_PACKET_LENGTH), strings end inside it, the
+ * Every length here is hostile: a packet is 8 to 10,004 bytes (MAX_STARTUP_PACKET_LENGTH after the length word), strings end inside it, the
  * list ends with one zero byte that is the packet's last. Pure: bytes in, a value out. */
 #ifndef PROTO_STARTUP_H
 #define PROTO_STARTUP_H
@@ -12,7 +12,7 @@
 
 #include "proto/reply.h"
 
-#define STARTUP_BYTES      10000
+#define STARTUP_BYTES      10004 /* the server takes 10,000 after the length word */
 #define STARTUP_PARAMETERS 1000 /* more than this is refused: 08P01 */
 
 enum startup_kind {

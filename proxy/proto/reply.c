@@ -33,11 +33,7 @@ static void put(struct frame *frame, const void *bytes, size_t size)
 		frame->too_long = true;
 		return;
 	}
-	if (size == 0)
-		return;
-	reserve(reply, size);
-	memcpy(reply->data + reply->size, bytes, size);
-	reply->size += size;
+	reply_bytes(reply, bytes, size);
 }
 
 static void put_byte(struct frame *frame, char byte)
@@ -94,6 +90,15 @@ void reply_free(struct reply *reply)
 {
 	mem_free(&reply->data);
 	reply->size = reply->room = 0;
+}
+
+void reply_bytes(struct reply *reply, const void *bytes, size_t size)
+{
+	if (size == 0)
+		return;
+	reserve(reply, size);
+	memcpy(reply->data + reply->size, bytes, size);
+	reply->size += size;
 }
 
 static void reply_fields(struct reply *reply, char type, const struct reply_error *error)
