@@ -65,13 +65,13 @@ static bool key_is_private(const struct failure *failure, const char *path)
 	return true;
 }
 
-/* The default would ask on the terminal. */
+/* The default would ask on the terminal. Notes that it was asked. */
 static int no_passphrase(char *buffer, int size, int writing, void *arg)
 {
 	(void)buffer;
 	(void)size;
 	(void)writing;
-	(void)arg;
+	*(bool *)arg = true;
 	return -1;
 }
 
@@ -86,19 +86,22 @@ static bool load_identity(SSL_CTX *ssl, const struct conf_tls *conf, const struc
 		return fail(failure, "cannot use the certificate %s: %s", conf->cert, queue_reason());
 	if (!key_is_private(failure, conf->key) || !readable(failure, "private key", conf->key))
 		return false;
+	bool locked = false;
 	SSL_CTX_set_default_passwd_cb(ssl, no_passphrase);
-	if (SSL_CTX_use_PrivateKey_file(ssl, conf->key, SSL_FILETYPE_PEM) == 1)
-		return SSL_CTX_check_private_key(ssl) == 1 ||
-		    fail(failure, "the private key %s does not belong to the certificate %s", conf->key,
-			conf->cert);
+	SSL_CTX_set_default_passwd_cb_userdata(ssl, &locked);
+	bool loaded = SSL_CTX_use_PrivateKey_file(ssl, conf->key, SSL_FILETYPE_PEM) == 1;
+	SSL_CTX_set_default_passwd_cb_userdata(ssl, NULL);
 	unsigned long code = ERR_peek_error();
-	if (ERR_GET_LIB(code) == ERR_LIB_X509 && ERR_GET_REASON(code) == X509_R_KEY_VALUES_MISMATCH)
-		return fail(failure, "the private key %s does not belong to the certificate %s", conf->key,
-		    conf->cert);
-	if (ERR_GET_LIB(code) == ERR_LIB_PEM && ERR_GET_REASON(code) == PEM_R_BAD_PASSWORD_READ)
+	if (locked)
 		return fail(failure, "the private key %s is protected by a passphrase: give one that is not",
 		    conf->key);
-	return fail(failure, "cannot use the private key %s: %s", conf->key, queue_reason());
+	if (loaded ? SSL_CTX_check_private_key(ssl) != 1
+		   : ERR_GET_LIB(code) == ERR_LIB_X509 && ERR_GET_REASON(code) == X509_R_KEY_VALUES_MISMATCH)
+		return fail(failure, "the private key %s does not belong to the certificate %s", conf->key,
+		    conf->cert);
+	if (!loaded)
+		return fail(failure, "cannot use the private key %s: %s", conf->key, queue_reason());
+	return true;
 }
 
 /* As libpq and PostgreSQL: a `ca` that is given is used, whatever the mode says; the verify modes insist on
