@@ -1,0 +1,424 @@
+#include "net/pq.h"
+
+#include <stdio.h>
+#include <string.h>
+
+#include <event2/event.h>
+
+#include "base/clock.h"
+#include "base/log.h"
+#include "base/mem.h"
+#include "pq_private.h"
+#include "net/resolve.h"
+
+/* Every setting whose value by role or database could change what our statements mean or how long they may
+ * take. The time-outs are read from pg_settings because each exists only from some version on. */
+static const char setup_sql[] =
+    "SELECT pg_catalog.set_config('search_path', '', false), "
+    "pg_catalog.set_config('default_transaction_isolation', 'read committed', false), "
+    "pg_catalog.set_config('default_transaction_read_only', 'off', false), "
+    "pg_catalog.set_config('DateStyle', 'ISO', false), "
+    "(SELECT pg_catalog.count(pg_catalog.set_config(s.name, '0', false)) FROM pg_catalog.pg_settings s WHERE "
+    "s.name IN "
+    "('statement_timeout', 'lock_timeout', 'idle_in_transaction_session_timeout', 'idle_session_timeout', "
+    "'transaction_timeout'))";
+
+const char *pq_value(const struct pq_result *result, int row, int column)
+{
+	const PGresult *from = result->handle;
+	if (from == NULL || row >= PQntuples(from) || column >= PQnfields(from) ||
+	    PQgetisnull(from, row, column))
+		return NULL;
+	return PQgetvalue(from, row, column);
+}
+
+bool pq_is_open(const struct pq *pq)
+{
+	return pq != NULL && pq->state == PQ_OPEN && pq->broken == NULL;
+}
+
+int32_t pq_backend_pid(const struct pq *pq)
+{
+	return pq->conn != NULL ? PQbackendPID(pq->conn) : 0;
+}
+
+int pq_server_version(const struct pq *pq)
+{
+	return pq->conn != NULL ? PQserverVersion(pq->conn) : 0;
+}
+
+void pq_enter(struct pq *pq)
+{
+	if (pq->magic != PQ_MAGIC)
+		log_panic("net/pq: called with something that is not a connection");
+	pq->busy++;
+}
+
+bool pq_leave(struct pq *pq)
+{
+	if (--pq->busy > 0 || !pq->dead)
+		return !pq->dead;
+	pq->magic = 0;
+	mem_free(&pq);
+	return false;
+}
+
+void pq_event_drop(struct event **event)
+{
+	if (*event != NULL)
+		event_free(*event);
+	*event = NULL;
+}
+
+/* All that a link needs while it lives, and nothing that the owner may still ask for. */
+static void unhook(struct pq *pq)
+{
+	pq_event_drop(&pq->io);
+	pq_event_drop(&pq->out);
+	pq_event_drop(&pq->timer);
+	resolve_cancel(&pq->resolve);
+	pq_hosts_free(&pq->hosts);
+	if (pq->conn != NULL)
+		PQfinish(pq->conn);
+	pq->conn = NULL;
+}
+
+static struct statement *statement_take(struct pq *pq)
+{
+	struct statement *s = pq->first;
+	pq->first = s->next;
+	if (pq->first == NULL)
+		pq->last = &pq->first;
+	return s;
+}
+
+static void statement_free(struct statement **s)
+{
+	PQclear((*s)->result);
+	mem_free(s);
+}
+
+void pq_close(struct pq **at)
+{
+	struct pq *pq = *at;
+	*at = NULL;
+	if (pq == NULL)
+		return;
+	unhook(pq);
+	pq_event_drop(&pq->kick);
+	while (pq->first != NULL) {
+		struct statement *s = statement_take(pq);
+		statement_free(&s);
+	}
+	mem_free(&pq->dsn);
+	mem_free(&pq->dbname);
+	mem_free(&pq->application_name);
+	mem_free(&pq->broken);
+	mem_free(&pq->fatal_message);
+	pq->dead = true;
+	pq->busy++;
+	pq_leave(pq);
+}
+
+static bool answer(struct pq *pq, struct statement *s, const struct pq_result *result)
+{
+	pq_enter(pq);
+	if (s->done != NULL)
+		s->done(result, s->arg);
+	statement_free(&s);
+	return pq_leave(pq);
+}
+
+static bool answer_error(struct pq *pq, struct statement *s, const char *sqlstate, const char *message)
+{
+	const struct pq_result result = {.sqlstate = sqlstate, .message = message, .command_status = ""};
+	return answer(pq, s, &result);
+}
+
+void pq_lost(struct pq *pq, const char *sqlstate, const char *message)
+{
+	char *why = mem_strdup(pq->fatal_message != NULL ? pq->fatal_message : message);
+	char code[6];
+	snprintf(code, sizeof(code), "%s", pq->fatal_message != NULL ? pq->fatal_sqlstate : sqlstate);
+
+	/* Only those who wait now: one who asks again inside its answer is answered from the loop. */
+	unsigned waiting = 0;
+	for (struct statement *s = pq->first; s != NULL; s = s->next)
+		waiting++;
+
+	pq_enter(pq);
+	pq->state = PQ_LOST;
+	unhook(pq);
+	for (; !pq->dead && waiting > 0; waiting--)
+		answer_error(pq, statement_take(pq), "08006", why);
+	if (!pq->dead)
+		pq->handlers.closed(pq, code, why, pq->arg);
+	pq_leave(pq);
+	mem_free(&why);
+}
+
+void pq_lost_by_libpq(struct pq *pq)
+{
+	char sqlstate[6];
+	snprintf(sqlstate, sizeof(sqlstate), "%s", pq->state == PQ_CONNECT ? "08001" : "08006");
+	char *why = pq_message_line(pq->conn != NULL ? PQerrorMessage(pq->conn) : "out of memory", sqlstate);
+	pq_lost(pq, sqlstate, why[0] != '\0' ? why : "the connection was lost");
+	mem_free(&why);
+}
+
+static const char *field(const PGresult *result, int code)
+{
+	const char *text = PQresultErrorField(result, code);
+	return text != NULL ? text : "";
+}
+
+/* A FATAL says why the session ends; the end itself comes later, as a closed socket with a text of libpq's
+ * that says nothing. */
+static void note_fatal(struct pq *pq, const PGresult *result)
+{
+	const char *severity = field(result, PG_DIAG_SEVERITY_NONLOCALIZED);
+	if (strcmp(severity, "FATAL") != 0 && strcmp(severity, "PANIC") != 0)
+		return;
+	mem_free(&pq->fatal_message);
+	pq->fatal_message = mem_strdup(field(result, PG_DIAG_MESSAGE_PRIMARY));
+	snprintf(pq->fatal_sqlstate, sizeof(pq->fatal_sqlstate), "%s", field(result, PG_DIAG_SQLSTATE));
+}
+
+void pq_on_notice(void *arg, const PGresult *result)
+{
+	struct pq *pq = arg;
+	note_fatal(pq, result);
+	if (pq->handlers.noticed != NULL)
+		pq->handlers.noticed(pq, field(result, PG_DIAG_SEVERITY_NONLOCALIZED),
+		    field(result, PG_DIAG_MESSAGE_PRIMARY), pq->arg);
+}
+
+/* Tells the first statement's owner. */
+static bool deliver(struct pq *pq)
+{
+	struct statement *s = statement_take(pq);
+	PGresult *from = s->result;
+	struct pq_result result = {.sqlstate = "", .message = "", .command_status = "", .handle = from};
+
+	switch (from != NULL ? PQresultStatus(from) : PGRES_FATAL_ERROR) {
+	case PGRES_TUPLES_OK:
+	case PGRES_COMMAND_OK:
+	case PGRES_EMPTY_QUERY:
+		result.ok = true;
+		result.rows = PQntuples(from);
+		result.columns = PQnfields(from);
+		result.command_status = PQcmdStatus(from);
+		break;
+	default:
+		result.sqlstate = from != NULL && field(from, PG_DIAG_SQLSTATE)[0] != '\0'
+		    ? field(from, PG_DIAG_SQLSTATE)
+		    : "08006";
+		result.message = from != NULL ? field(from, PG_DIAG_MESSAGE_PRIMARY) : "no answer";
+		result.detail = from != NULL ? PQresultErrorField(from, PG_DIAG_MESSAGE_DETAIL) : NULL;
+		result.hint = from != NULL ? PQresultErrorField(from, PG_DIAG_MESSAGE_HINT) : NULL;
+		break;
+	}
+	return answer(pq, s, &result);
+}
+
+/* Takes one piece of the answers that have arrived. A statement's are: its result, an end mark (NULL), the
+ * answer to its Sync. What the Sync brings (a commit that failed) overrides. False: there is nothing to take
+ * now. */
+static bool take_result(struct pq *pq, bool *alive)
+{
+	struct statement *s = pq->first;
+	if (s == NULL || !s->sent || PQisBusy(pq->conn))
+		return false;
+	PGresult *result = PQgetResult(pq->conn);
+	if (result == NULL) {
+		bool again = !s->answered;
+		s->answered = true;
+		return again;
+	}
+	if (PQresultStatus(result) == PGRES_PIPELINE_SYNC) {
+		PQclear(result);
+		*alive = deliver(pq);
+		return *alive && pq->conn != NULL;
+	}
+	switch (PQresultStatus(result)) {
+	case PGRES_COPY_IN:
+	case PGRES_COPY_OUT:
+	case PGRES_COPY_BOTH:
+		PQclear(result);
+		*alive = false;
+		pq_lost(pq, "08P01", "a statement began a COPY");
+		return false;
+	default:
+		break;
+	}
+	note_fatal(pq, result);
+	if (s->result == NULL || PQresultStatus(result) == PGRES_FATAL_ERROR) {
+		PQclear(s->result);
+		s->result = result;
+	} else {
+		PQclear(result);
+	}
+	return true;
+}
+
+static bool take_results(struct pq *pq)
+{
+	bool alive = true;
+	while (take_result(pq, &alive))
+		;
+	return alive && pq->conn != NULL;
+}
+
+static bool take_notifications(struct pq *pq)
+{
+	PGnotify *notify;
+	bool alive = true;
+	while (alive && pq->conn != NULL && (notify = PQnotifies(pq->conn)) != NULL) {
+		pq_enter(pq);
+		if (pq->handlers.notified != NULL)
+			pq->handlers.notified(pq, notify->relname, notify->extra, notify->be_pid, pq->arg);
+		PQfreemem(notify);
+		alive = pq_leave(pq);
+	}
+	return alive && pq->conn != NULL;
+}
+
+static void flush(struct pq *pq)
+{
+	int left = PQflush(pq->conn);
+	if (left < 0) {
+		pq_lost_by_libpq(pq);
+		return;
+	}
+	if (left > 0)
+		event_add(pq->out, NULL);
+}
+
+static void on_io(evutil_socket_t fd, short what, void *arg)
+{
+	struct pq *pq = arg;
+	(void)fd, (void)what;
+	bool up = PQconsumeInput(pq->conn) == 1;
+
+	/* Also when the link is down: what arrived before is answered as it was. */
+	if (!take_results(pq) || !take_notifications(pq))
+		return;
+	if (!up || PQstatus(pq->conn) == CONNECTION_BAD)
+		pq_lost_by_libpq(pq);
+	else
+		flush(pq);
+}
+
+static void on_kick(evutil_socket_t fd, short what, void *arg);
+
+static bool send_statement(struct pq *pq, const char *sql, const char *const *values, int count)
+{
+	return PQsendQueryParams(pq->conn, sql, count, NULL, values, NULL, NULL, 0) == 1 &&
+	    PQpipelineSync(pq->conn) == 1;
+}
+
+void pq_query(struct pq *pq, const char *sql, const char *const *values, int count, pq_done *done, void *arg)
+{
+	struct statement *s = mem_zalloc(sizeof(*s));
+	s->done = done;
+	s->arg = arg;
+	*pq->last = s;
+	pq->last = &s->next;
+
+	if ((pq->state != PQ_SETUP && pq->state != PQ_OPEN) || pq->broken != NULL) {
+		event_active(pq->kick, EV_TIMEOUT, 1);
+		return;
+	}
+	s->sent = true;
+	int left = send_statement(pq, sql, values, count) ? PQflush(pq->conn) : -1;
+	if (left < 0) {
+		pq->broken = mem_strdup(PQerrorMessage(pq->conn));
+		event_active(pq->kick, EV_TIMEOUT, 1);
+	} else if (left > 0) {
+		event_add(pq->out, NULL);
+	}
+}
+
+static void on_setup(const struct pq_result *result, void *arg)
+{
+	struct pq *pq = arg;
+	if (pq->state != PQ_SETUP)
+		return; /* lost in the meantime, which is being told */
+	if (!result->ok) {
+		pq_lost(pq, result->sqlstate, result->message);
+		return;
+	}
+	event_del(pq->timer);
+	pq->state = PQ_OPEN;
+	pq->handlers.opened(pq, pq->arg);
+}
+
+void pq_connected(struct pq *pq)
+{
+	pq_event_drop(&pq->io);
+	pq->io = event_new(pq->base, PQsocket(pq->conn), EV_READ | EV_PERSIST, on_io, pq);
+	pq->out = event_new(pq->base, PQsocket(pq->conn), EV_WRITE, on_io, pq);
+	PQsetErrorVerbosity(pq->conn, PQERRORS_DEFAULT);
+	if (pq->io == NULL || pq->out == NULL || PQsetnonblocking(pq->conn, 1) != 0 ||
+	    PQenterPipelineMode(pq->conn) != 1) {
+		pq_lost_by_libpq(pq);
+		return;
+	}
+	event_add(pq->io, NULL);
+	pq->state = PQ_SETUP;
+	pq_query(pq, setup_sql, NULL, 0, on_setup, pq);
+}
+
+static void on_kick(evutil_socket_t fd, short what, void *arg)
+{
+	struct pq *pq = arg;
+	(void)fd, (void)what;
+	pq_enter(pq);
+	if (pq->state == PQ_BEGIN)
+		pq_begin(pq);
+	if (!pq->dead && pq->broken != NULL && pq->state != PQ_LOST) {
+		char sqlstate[6] = "08006";
+		char *why = pq_message_line(pq->broken, sqlstate);
+		pq_lost(pq, sqlstate, why);
+		mem_free(&why);
+	}
+	/* In order: one that was not sent waits for those that were. */
+	unsigned waiting = 0;
+	for (struct statement *s = pq->first; s != NULL && !s->sent; s = s->next)
+		waiting++;
+	for (; !pq->dead && waiting > 0; waiting--)
+		answer_error(pq, statement_take(pq), "08003", "the connection is not open");
+	/* And answers that stood behind them may be in libpq's hands already. */
+	if (!pq->dead && pq->conn != NULL && (pq->state == PQ_SETUP || pq->state == PQ_OPEN))
+		take_results(pq);
+	pq_leave(pq);
+}
+
+static void on_timer(evutil_socket_t fd, short what, void *arg)
+{
+	(void)fd, (void)what;
+	pq_lost(arg, "08001", "the connection could not be opened in time");
+}
+
+struct pq *pq_open(const struct pq_request *request)
+{
+	struct pq *pq = mem_zalloc(sizeof(*pq));
+	pq->magic = PQ_MAGIC;
+	pq->base = request->base;
+	pq->resolver = request->resolver;
+	pq->dsn = mem_strdup(request->dsn);
+	pq->dbname = request->dbname != NULL ? mem_strdup(request->dbname) : NULL;
+	pq->application_name = mem_strdup(request->application_name);
+	pq->handlers = request->handlers;
+	pq->arg = request->arg;
+	pq->last = &pq->first;
+
+	pq->kick = event_new(pq->base, -1, 0, on_kick, pq);
+	pq->timer = evtimer_new(pq->base, on_timer, pq);
+	if (pq->kick == NULL || pq->timer == NULL)
+		log_panic("net/pq: no event");
+	const struct timeval tv = clock_timeval(request->connect_ns);
+	evtimer_add(pq->timer, &tv);
+	event_active(pq->kick, EV_TIMEOUT, 1);
+	return pq;
+}
