@@ -26,7 +26,7 @@ struct conf_tls {
 	enum { TLS_1_2, TLS_1_3 } min_version;  /* floor: 1.2 */
 };
 
-/* host:port, [v6]:port or unix:/path/of/the/socket (for an upstream also unix:/folder:5432). */
+/* host:port, [v6]:port or unix:/path/of/the/socket (or unix:/folder:5432, as libpq names it). */
 struct conf_address {
 	char *text;   /* as written, for logs */
 	char *host;   /* name or number; NULL with a unix socket */
