@@ -52,6 +52,19 @@ static void detail_accepted(struct text *detail, const struct gate_view *view, i
 		text_add(detail, "none");
 }
 
+/* The end of every DETAIL: what is unusual about the reading, and the run. "At base" would say as much as a
+ * head does. */
+static void detail_state(struct text *detail, const struct gate_view *view, bool disclose)
+{
+	enum recorded_state state = view->recorded.state;
+	bool at_base = state == RECORDED_EMPTY || state == RECORDED_ABSENT;
+
+	if (view->fresh && state != RECORDED_CLEAN && (disclose || !at_base))
+		text_add(detail, " state=%s", recorded_state_name(state));
+	if (view->run.id != 0)
+		text_add(detail, " run=%" PRId64, view->run.id);
+}
+
 static void refusal_detail(const struct telling *telling, struct text *detail)
 {
 	const struct gate_view *view = telling->view;
@@ -66,10 +79,7 @@ static void refusal_detail(const struct telling *telling, struct text *detail)
 		detail_accepted(detail, view, telling->verdict->asked_ns);
 	}
 	text_add(detail, " relation=%s", gate_relation_name(telling->verdict->relation));
-	if (view->recorded.state != RECORDED_CLEAN)
-		text_add(detail, " state=%s", recorded_state_name(view->recorded.state));
-	if (view->run.id != 0)
-		text_add(detail, " run=%" PRId64, view->run.id);
+	detail_state(detail, view, telling->disclose);
 }
 
 /* "this client was built for A" */
@@ -301,16 +311,12 @@ static struct text hold_begin(
 
 	text_add(&detail, "cause=%s held_ms=%" PRId64 " budget_ms=%" PRId64, cause,
 	    held_ns / INT64_C(1000000), verdict->budget_ns / INT64_C(1000000));
-	if (view != NULL && view->fresh) {
-		if (disclose) {
-			text_add(&detail, " recorded=");
-			text_add_heads(&detail, gate_recorded_heads(view), TEXT_DETAIL_HEADS);
-		}
-		if (view->recorded.state != RECORDED_CLEAN)
-			text_add(&detail, " state=%s", recorded_state_name(view->recorded.state));
+	if (view != NULL && view->fresh && disclose) {
+		text_add(&detail, " recorded=");
+		text_add_heads(&detail, gate_recorded_heads(view), TEXT_DETAIL_HEADS);
 	}
-	if (view != NULL && view->run.id != 0)
-		text_add(&detail, " run=%" PRId64, view->run.id);
+	if (view != NULL)
+		detail_state(&detail, view, disclose);
 	return message;
 }
 
@@ -338,7 +344,9 @@ void gate_hold_notice(
 
 	(void)hold_begin(view, verdict, held_ns, out);
 	memcpy(out->sqlstate, "00000", sizeof(out->sqlstate));
-	text_add(&hint, "There is nothing to do: it goes on by itself when the hold ends, which is in ");
+	text_add(&hint,
+	    "There is nothing to do: this client goes on by itself when the hold ends. If that takes more "
+	    "than another ");
 	text_add_span(&hint, left_ns);
-	text_add(&hint, " at the latest.");
+	text_add(&hint, ", it gets an error that says so.");
 }
