@@ -1,0 +1,347 @@
+"""Holds and drains by the console: sessions park at their transaction's end, nothing reaches the server, nobody gets an error."""
+
+import threading
+import time
+
+import pytest
+
+from harness import wire
+from harness.wait import until
+from harness.wire import Refused
+
+
+def held(gate, count, database="app"):
+    return until(lambda: sum(row["state"] in ("held", "parked", "waiting") for row in gate.clients(database)) == count,
+                 lambda: f"{count} held clients, not {[r['state'] for r in gate.clients(database)]}")
+
+
+def last_queries(cluster, dbname):
+    return cluster.sql("SELECT pid, query_start FROM pg_stat_activity WHERE backend_type = 'client backend' AND "
+                       f"application_name NOT LIKE 'headgate%' AND datname = '{dbname}' AND pid <> pg_backend_pid() ORDER BY 1")
+
+
+def test_idle_sessions_park_and_nothing_reaches_the_server(cluster, dbname, gated):
+    gate = gated()
+    clients = [gate.login("old") for _ in range(10)]
+    before = last_queries(cluster, dbname)
+    with gate.console_wire() as console:
+        rows = gate.console("HOLD app DRAIN TIMEOUT 5s REASON 'testing'", console)
+        assert "HELD" in rows.tag or any("HELD" in str(row) for row in rows)
+        for number, client in enumerate(clients):
+            client.send(wire.query(f"SELECT {number}"))
+        assert all(client.nothing(0.03) for client in clients)
+        assert last_queries(cluster, dbname) == before
+        # a new client is held before it reaches the server
+        late = gate.begin_login("old")
+        until(lambda: any(row["state"] == "held" for row in gate.clients()), "the late client held")
+        assert cluster.backends(dbname) == 10
+        gate.console("RELEASE app", console)
+    for number, client in enumerate(clients):
+        assert client.answer() == [[str(number)]]
+    late.finish_login()
+    assert late.query("SELECT 'late'") == [["late"]]
+
+
+def test_a_busy_session_parks_at_its_transactions_end(gated):
+    gate = gated()
+    client = gate.login("old")
+    client.query("BEGIN")
+    with gate.console_wire() as console:
+        console.send(wire.query("HOLD app DRAIN TIMEOUT 20s"))
+        until(lambda: gate.gate()["state"] == "draining", lambda: f"draining, not {gate.gate()}")
+        assert client.query("SELECT 'still inside'") == [["still inside"]]
+        assert console.nothing(0.1)
+        client.query("COMMIT")
+        assert gate.console_answer(console) is not None
+        client.send(wire.query("SELECT 'outside'"))
+        assert client.nothing(0.2)
+        gate.console("RELEASE app", console)
+    assert client.answer() == [["outside"]]
+
+
+def test_drain_timeout_aborts(gated):
+    """By default a drain that does not end is given up, said so, and everybody goes on."""
+    gate = gated()
+    busy, idle = gate.login("old"), gate.login("old")
+    busy.query("BEGIN")
+    with pytest.raises(Refused) as refused:
+        gate.console("HOLD app DRAIN TIMEOUT 300ms ON TIMEOUT ABORT")
+    assert refused.value.severity == "ERROR"
+    assert idle.query("SELECT 1") == [["1"]]
+    assert busy.query("SELECT 2") == [["2"]]
+    busy.query("COMMIT")
+
+
+def test_drain_timeout_cancels(gated):
+    gate = gated()
+    busy = gate.login("old")
+    busy.send(wire.query("SELECT pg_sleep(60)"))
+    with gate.console_wire() as console:
+        gate.console("HOLD app DRAIN TIMEOUT 300ms ON TIMEOUT CANCEL", console)
+        with pytest.raises(Refused) as refused:
+            busy.answer()
+        assert refused.value.code == "57014"
+        gate.console("RELEASE app", console)
+    assert busy.query("SELECT 'alive'") == [["alive"]]
+
+
+def test_drain_timeout_terminates(gated):
+    gate = gated()
+    busy = gate.login("old")
+    busy.query("BEGIN")
+    with gate.console_wire() as console:
+        gate.console("HOLD app DRAIN TIMEOUT 300ms ON TIMEOUT TERMINATE", console)
+        assert busy.fatal()["C"] == "57P01"
+
+
+def test_hung_up_held_clients_leave(cluster, dbname, gated):
+    gate = gated()
+    gate.until_recorded("old")
+    with gate.no_leak(), gate.console_wire() as console:
+        gate.console("HOLD app", console)
+        with gate.no_leak():
+            clients = [gate.begin_login("old") for _ in range(10)]
+            held(gate, 10)
+            for number, client in enumerate(clients):
+                client.reset() if number % 2 else client.close()
+            held(gate, 0)
+        assert cluster.backends(dbname) == 0
+        gate.console("RELEASE app", console)
+
+
+def test_hung_up_parked_clients_leave(cluster, dbname, gated):
+    gate = gated()
+    clients = [gate.login("old") for _ in range(10)]
+    with gate.console_wire() as console:
+        gate.console("HOLD app", console)
+        for number, client in enumerate(clients):
+            if number % 3 == 0:
+                client.send(wire.query("SELECT 1"))
+            client.reset() if number % 2 else client.close()
+        held(gate, 0)
+        until(lambda: cluster.backends(dbname) == 0, "their backends gone")
+
+
+def test_cancel_of_a_parked_query_answers_57014_and_the_session_lives(cluster, dbname, gated):
+    gate = gated()
+    client = gate.login("old")
+    with gate.console_wire() as console:
+        gate.console("HOLD app", console)
+        client.send(wire.query("CREATE TABLE must_not_be (a int)"))
+        until(lambda: any(row["state"] == "waiting" for row in gate.clients()), lambda: f"a waiting client: {gate.clients()}")
+        began = time.monotonic()
+        client.cancel()
+        with pytest.raises(Refused) as refused:
+            client.answer()
+        assert refused.value.code == "57014" and refused.value.severity == "ERROR" and client.status == b"I"
+        assert time.monotonic() - began < 2
+        # it is still parked, and its next query waits again
+        client.send(wire.query("SELECT 'next'"))
+        assert client.nothing(0.2)
+        gate.console("RELEASE app", console)
+    assert client.answer() == [["next"]]
+    assert cluster.value("SELECT to_regclass('must_not_be') IS NULL", dbname)
+
+
+def test_cancel_of_a_parked_extended_batch(gated):
+    """The batch that waited is swallowed as a server would: dropped to its Sync, one error, one ReadyForQuery."""
+    gate = gated()
+    client = gate.login("old")
+    with gate.console_wire() as console:
+        gate.console("HOLD app", console)
+        client.send(wire.parse("SELECT 1"), wire.bind(), wire.execute(), wire.SYNC)
+        until(lambda: any(row["state"] == "waiting" for row in gate.clients()), "a waiting client")
+        client.cancel()
+        assert client.kinds() == "EZ"
+        gate.console("RELEASE app", console)
+    client.send(wire.parse("SELECT 2"), wire.bind(), wire.execute(), wire.SYNC)
+    assert client.kinds() == "12DCZ"
+
+
+def test_cancel_of_a_draining_query_passes(gated):
+    """The blocker of a drain can be cancelled: that is how an operator gets on."""
+    gate = gated()
+    busy = gate.login("old")
+    busy.send(wire.query("SELECT pg_sleep(60)"))
+    until(lambda: gate.clients()[0]["state"] == "busy", "a busy client")
+    with gate.console_wire() as console:
+        console.send(wire.query("HOLD app DRAIN TIMEOUT 30s"))
+        until(lambda: gate.gate()["state"] == "draining", "draining")
+        busy.cancel()
+        with pytest.raises(Refused) as refused:
+            busy.answer()
+        assert refused.value.code == "57014"
+        assert gate.console_answer(console) is not None
+        gate.console("RELEASE app", console)
+
+
+def test_notice_after_a_while(gated):
+    """A live session is told why it waits, once, before its answer; a client without a session yet cannot be."""
+    gate = gated(hold={"notice_after": "300ms"})
+    client = gate.login("old")
+    with gate.console_wire() as console:
+        gate.console("HOLD app REASON 'tidying up'", console)
+        client.send(wire.query("SELECT 1"))
+        kind, body = client.receive()
+        told = wire.fields(body)
+        assert kind == "N" and told["S"] == "NOTICE" and "hold" in (told["M"] + told.get("D", "")).lower()
+        gate.console("RELEASE app", console)
+    assert client.answer() == [["1"]]
+
+
+def test_hold_maximum_ends_by_itself(gated):
+    """No owner releases it; the clock does, and nobody gets an error."""
+    gate = gated()
+    client = gate.login("old")
+    console = gate.console_wire()
+    gate.console("HOLD app MAX 700ms", console)
+    client.send(wire.query("SELECT 'after'"))
+    began = time.monotonic()
+    assert client.answer() == [["after"]]
+    assert time.monotonic() - began < 10
+    assert gate.gate()["state"] == "open"
+    console.close()
+
+
+def test_a_clients_budget(gated):
+    """Where the hold lasts longer than one client may be held, that client is told 57P03."""
+    gate = gated(hold={"max": "500ms"})
+    gate.until_recorded("old")
+    with gate.console_wire() as console:
+        try:
+            gate.console("HOLD app MAX 20s", console)
+        except Refused:
+            pytest.skip("the hold may not be longer than hold.max")
+        client = gate.begin_login("old")
+        try:
+            client.finish_login()
+        except Refused as refused:
+            assert refused.code == "57P03"
+
+
+def test_a_hold_ends_with_its_owners_connection(gated):
+    gate = gated()
+    client = gate.login("old")
+    console = gate.console_wire()
+    gate.console("HOLD app", console)
+    client.send(wire.query("SELECT 'freed'"))
+    assert client.nothing(0.1)
+    console.reset()
+    assert client.answer() == [["freed"]]
+    until(lambda: gate.gate()["state"] == "open", "the gate open")
+
+
+def test_detached_outlives_and_force_ends(gated):
+    gate = gated()
+    client = gate.login("old")
+    gate.console("HOLD app DETACHED REASON 'by a job'")
+    client.send(wire.query("SELECT 'freed'"))
+    assert client.nothing(0.2)
+    row = gate.gate()
+    assert row["state"] == "holding", row
+    gate.console("RELEASE app FORCE")
+    assert client.answer() == [["freed"]]
+
+
+def test_release_is_paced_for_those_that_must_connect(cluster, dbname, gated):
+    """release.ramp 20: 30 held logins reach the server over about a second, not at once; a live session at once."""
+    gate = gated(release={"ramp": 20})
+    live = gate.login("old")
+    with gate.console_wire() as console:
+        gate.console("HOLD app", console)
+        clients = [gate.begin_login("old") for _ in range(30)]
+        held(gate, 31)
+        live.send(wire.query("SELECT 'live'"))
+        began = time.monotonic()
+        gate.console("RELEASE app", console)
+        assert live.answer() == [["live"]]
+        assert time.monotonic() - began < 0.7
+    for client in clients:
+        client.finish_login()
+    took = time.monotonic() - began
+    assert took > 0.6, f"all of them after {took:.2f} s"
+
+
+def test_too_many_held(gated):
+    gate = gated(hold={"clients": 5})
+    gate.until_recorded("old")
+    with gate.console_wire() as console:
+        gate.console("HOLD app", console)
+        clients = [gate.begin_login("old") for _ in range(5)]
+        held(gate, 5)
+        with pytest.raises(Refused) as refused:
+            gate.login("old")
+        assert refused.value.code == "53300"
+        gate.console("RELEASE app", console)
+    for client in clients:
+        client.finish_login()
+
+
+def test_clients_at_every_point_of_a_transaction(gated, cluster, dbname):
+    """Many clients, many short holds: every answer right, no error, and while held nothing new reaches the server."""
+    gate = gated()
+    cluster.sql("CREATE TABLE n (a int); GRANT ALL ON n TO PUBLIC", dbname)
+    stop, wrong, done = threading.Event(), [], [0] * 16
+
+    def work(number):
+        try:
+            with gate.login("old") as client:
+                while not stop.is_set():
+                    k = done[number]
+                    how = (number + k) % 4
+                    if how == 0:
+                        assert client.query(f"SELECT {k}") == [[str(k)]]
+                    elif how == 1:
+                        client.query("BEGIN")
+                        client.query(f"INSERT INTO n VALUES ({number})")
+                        assert client.query(f"SELECT {k}") == [[str(k)]]
+                        client.query("COMMIT")
+                    elif how == 2:
+                        client.send(wire.parse("SELECT $1::int"), wire.bind([k]), wire.execute(), wire.SYNC)
+                        assert client.kinds() == "12DCZ"
+                    else:
+                        client.send(wire.query("COPY n FROM STDIN"))
+                        assert client.message()[0] == "G"
+                        client.send(wire.copy_data(f"{number}\n".encode()), wire.COPY_DONE)
+                        assert client.kinds() == "CZ"
+                    done[number] += 1
+        except Exception as error:  # noqa: BLE001: every failure is the test's
+            wrong.append((number, error))
+
+    threads = [threading.Thread(target=work, args=(n,)) for n in range(16)]
+    for thread in threads:
+        thread.start()
+    try:
+        until(lambda: min(done) > 3, "everybody at work")
+        for _ in range(8):
+            with gate.console_wire() as console:
+                gate.console("HOLD app DRAIN TIMEOUT 10s", console)
+                before = last_queries(cluster, dbname)
+                count = cluster.value("SELECT count(*) FROM n", dbname)
+                time.sleep(0.05)
+                assert last_queries(cluster, dbname) == before and cluster.value("SELECT count(*) FROM n", dbname) == count
+                gate.console("RELEASE app", console)
+            seen = sum(done)
+            until(lambda: sum(done) > seen + 16 or wrong, "work after the release")
+    finally:
+        stop.set()
+        for thread in threads:
+            thread.join()
+    assert not wrong, wrong
+
+
+def test_two_holds_of_one_database(gated):
+    """A second HOLD is answered, never left hanging: it names the owner of the first."""
+    gate = gated()
+    with gate.console_wire() as first, gate.console_wire() as second:
+        gate.console("HOLD app REASON 'the first one'", first)
+        try:
+            gate.console("HOLD app", second)
+        except Refused as refused:
+            assert "first one" in str(refused) or "already" in str(refused)
+        # and a RELEASE from another connection does not take it away without FORCE
+        with gate.console_wire() as third:
+            with pytest.raises(Refused):
+                gate.console("RELEASE app", third)
+        gate.console("RELEASE app", first)
+    until(lambda: gate.gate()["state"] == "open", "open again")
