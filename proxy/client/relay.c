@@ -1,0 +1,326 @@
+#include <errno.h>
+#include <string.h>
+#include <sys/ioctl.h>
+#include <sys/socket.h>
+
+#include "base/clock.h"
+#include "base/log.h"
+#include "base/mem.h"
+#include "session.h"
+
+/* After the last words: how long a live client may take to hang up. */
+#define FAREWELL_NS (2 * CLOCK_S)
+
+void backlog_free(struct leg *leg)
+{
+	if (leg->backlog == NULL)
+		return;
+	if (event_initialized(&leg->backlog->writable))
+		event_del(&leg->backlog->writable);
+	mem_free(&leg->backlog->data);
+	mem_free(&leg->backlog);
+}
+
+/* A leg that cannot be written to any more. */
+static void broken(struct session *s, struct leg *leg)
+{
+	backlog_free(leg);
+	if (s->state == STATE_LINGER || s->state == STATE_CLOSED) {
+		session_enter(s, STATE_CLOSED);
+		return;
+	}
+	if (leg == &s->client) {
+		relay_client_gone(s, true);
+		return;
+	}
+	/* What the server said last is still to be read, and its FATAL tells more than our broken pipe: the
+	 * read that meets its end closes the session. */
+}
+
+static void on_writable(evutil_socket_t fd, short what, void *arg)
+{
+	(void)fd, (void)what;
+	struct session *s = session_from(arg);
+	s->worker->now_ns = clock_now();
+	for (int i = 0; i < 2; i++) {
+		struct leg *leg = i == 0 ? &s->client : &s->server;
+		struct backlog *backlog = leg->backlog;
+		if (backlog == NULL || s->state == STATE_CLOSED)
+			continue;
+		ssize_t n =
+		    stream_write(&leg->stream, backlog->data + backlog->at, backlog->size - backlog->at);
+		if (n < 0 && errno == EAGAIN)
+			continue;
+		if (n < 0) {
+			broken(s, leg);
+			continue;
+		}
+		backlog->at += (size_t)n;
+		if (backlog->at < backlog->size)
+			continue;
+		backlog_free(leg);
+		relay_flushed(s, leg);
+	}
+}
+
+/* Keeps what the leg could not take. There is at most what one turn read, and our own few words: the source
+ * is not read meanwhile. */
+static void keep(struct session *s, struct leg *to, const uint8_t *bytes, size_t n)
+{
+	struct backlog *backlog = to->backlog;
+	if (backlog == NULL) {
+		backlog = to->backlog = mem_zalloc(sizeof *backlog);
+		event_assign(&backlog->writable, s->worker->base, to->stream.fd,
+		    (short)(stream_wants_write(&to->stream) | EV_PERSIST), on_writable, s);
+		event_add(&backlog->writable, NULL);
+	}
+	backlog->data = mem_realloc(backlog->data, backlog->size + n);
+	memcpy(backlog->data + backlog->size, bytes, n);
+	backlog->size += n;
+}
+
+bool relay_write(struct session *s, struct leg *to, const uint8_t *bytes, size_t n)
+{
+	if (to->backlog == NULL) {
+		ssize_t w = stream_write(&to->stream, bytes, n);
+		if (w == (ssize_t)n)
+			return true;
+		if (w < 0) {
+			if (errno != EAGAIN) {
+				broken(s, to);
+				return false;
+			}
+			w = 0;
+		}
+		bytes += w;
+		n -= (size_t)w;
+	}
+	keep(s, to, bytes, n);
+	return true;
+}
+
+/* Nothing has changed since this session was last admitted, and the lease runs: one compare each. */
+static inline bool fresh(const struct session *s)
+{
+	return s->epoch == s->place->epoch && s->worker->now_ns < lease_deadline(s->place->service->lease);
+}
+
+static void stash(struct session *s, const uint8_t *bytes, size_t n)
+{
+	s->stash = mem_dup(bytes, n);
+	s->stash_size = n;
+}
+
+/* The client's bytes, in order, as far as they may go now; the rest waits in the stash. */
+static void input(struct session *s, const uint8_t *bytes, size_t n)
+{
+	bool free_run = s->state == STATE_REPLICA || fresh(s);
+	if (s->state == STATE_IDLE && !free_run && bytes[0] != 'X') {
+		stash(s, bytes, n);
+		if (admit_transaction(s))
+			relay_resume(s);
+		return;
+	}
+	if (s->state == STATE_GONE && !free_run && tracker_idle(&s->tracker)) {
+		session_close(s, REASON_CLIENT_VANISHED,
+		    NULL); /* nobody waits for the answer to what the gate would have to hold */
+		return;
+	}
+	/* The gate's view has changed during a transaction, or its lease ran out: this transaction goes on to
+	 * its end, batch by batch, and nothing of the next one goes out. */
+	if (!free_run && tracker_between(&s->tracker) && !tracker_settled(&s->tracker)) {
+		stash(s, bytes, n);
+		return;
+	}
+	size_t used = tracker_client(&s->tracker, bytes, n, !free_run);
+	if (s->tracker.violation != NULL) {
+		session_close(s, REASON_PROTOCOL, s->tracker.violation);
+		return;
+	}
+	if (s->state == STATE_IDLE) {
+		if (s->tracker.terminated) {
+			relay_write(s, &s->server, bytes, used);
+			relay_client_gone(s, false);
+			return;
+		}
+		s->transactions++;
+		session_enter(s, STATE_BUSY);
+	}
+	if (used > 0 && !relay_write(s, &s->server, bytes, used))
+		return;
+	if (s->tracker.terminated) {
+		relay_client_gone(s, false);
+		return;
+	}
+	if (used < n)
+		stash(s, bytes + used, n - used);
+	if (s->state == STATE_BUSY && tracker_idle(&s->tracker))
+		admit_settled(
+		    s); /* a Flush alone, CopyData behind a failed COPY: nothing that the server answers */
+}
+
+/* Reads the client while its bytes may go on. */
+static void watch_client(struct session *s)
+{
+	if (s->state != STATE_IDLE && s->state != STATE_BUSY && s->state != STATE_REPLICA)
+		return;
+	session_watch(
+	    s, &s->client, s->stash_size == 0 && s->server.backlog == NULL && !s->client_ended ? EV_READ : 0);
+}
+
+void relay_resume(struct session *s)
+{
+	if (s->stash_size > 0 && s->server.backlog == NULL) {
+		uint8_t *bytes = s->stash;
+		size_t n = s->stash_size;
+		s->stash = NULL;
+		s->stash_size = 0;
+		input(s, bytes, n);
+		mem_free(&bytes);
+	}
+	if (s->client_ended && s->stash_size == 0 && s->server.backlog == NULL && s->server.stream.fd >= 0)
+		shutdown(s->server.stream.fd, SHUT_WR);
+	watch_client(s);
+}
+
+void relay_client_readable(struct session *s)
+{
+	uint8_t *buffer = s->worker->buffer;
+	ssize_t n = stream_read(&s->client.stream, buffer, WORKER_BUFFER);
+	if (n <= 0) {
+		if (n < 0 && errno == EAGAIN)
+			return;
+		relay_client_gone(s, n < 0);
+		return;
+	}
+	s->client.bytes += (uint64_t)n;
+	input(s, buffer, (size_t)n);
+	if (s->stash_size > 0 || s->server.backlog != NULL)
+		watch_client(s);
+	else if (stream_pending(&s->client.stream) && s->client.watching == EV_READ)
+		event_active(&s->client.event, EV_READ, 0);
+}
+
+/* The client has ended its side. What it had begun goes on at the server to its end, as it would without us;
+ * what it had asked for before and not yet sent on still passes the gate. */
+void relay_client_gone(struct session *s, bool was_broken)
+{
+	if (s->state == STATE_GONE) {
+		if (was_broken) {
+			session_watch(s, &s->client, 0);
+			backlog_free(&s->client);
+			stream_close(&s->client.stream);
+		}
+		return;
+	}
+	bool settled = tracker_idle(&s->tracker);
+	if (s->state != STATE_BUSY && s->state != STATE_REPLICA && !s->tracker.terminated) {
+		session_close(s, was_broken ? REASON_CLIENT_ERROR : REASON_CLIENT_VANISHED, NULL);
+		return;
+	}
+	s->client_ended = true;
+	if (was_broken) {
+		session_watch(s, &s->client, 0);
+		backlog_free(&s->client);
+		stream_close(&s->client.stream);
+		mem_free(&s->stash);
+		s->stash_size = 0;
+	}
+	if (s->server.backlog == NULL && settled && s->stash_size == 0 && s->state != STATE_REPLICA) {
+		session_close(s, s->tracker.terminated ? REASON_CLIENT_LEFT : REASON_CLIENT_VANISHED, NULL);
+		return;
+	}
+	session_enter(s, STATE_GONE);
+	if (s->server.backlog == NULL && s->stash_size == 0)
+		shutdown(s->server.stream.fd, SHUT_WR);
+	session_watch(s, &s->server, s->client.backlog == NULL ? EV_READ : 0);
+}
+
+/* The server's bytes that nobody is there to hear any more, or that the client can still take. */
+static void to_client(struct session *s, const uint8_t *bytes, size_t n)
+{
+	if (s->client.stream.fd < 0)
+		return;
+	if (relay_write(s, &s->client, bytes, n) && s->client.backlog != NULL)
+		session_watch(s, &s->server, 0);
+}
+
+static void server_ended(struct session *s, const char *why)
+{
+	if (s->state == STATE_GONE)
+		session_close(s, s->tracker.terminated ? REASON_CLIENT_LEFT : REASON_CLIENT_VANISHED, NULL);
+	else if (s->tracker.last == 'E')
+		session_close(s, REASON_SERVER_ENDED, NULL); /* it has said why */
+	else
+		session_close(s, REASON_SERVER_LOST, why);
+}
+
+void relay_server_readable(struct session *s)
+{
+	uint8_t *buffer = s->worker->buffer;
+	ssize_t n = stream_read(&s->server.stream, buffer, WORKER_BUFFER);
+	if (n <= 0) {
+		if (n < 0 && errno == EAGAIN)
+			return;
+		s->worker->now_ns = clock_now();
+		server_ended(s,
+		    n < 0 ? stream_error(&s->server.stream)
+			  : "the server closed the connection unexpectedly");
+		return;
+	}
+	s->server.bytes += (uint64_t)n;
+	if (!tracker_server(&s->tracker, buffer, (size_t)n)) {
+		session_close(s, REASON_SERVER_PROTOCOL, s->tracker.violation);
+		return;
+	}
+	to_client(s, buffer, (size_t)n);
+
+	if (s->state == STATE_BUSY) {
+		if (tracker_idle(&s->tracker)) {
+			admit_settled(s);
+			if (s->stash_size > 0 && s->state == STATE_IDLE)
+				relay_resume(s);
+		} else {
+			if (s->stash_size > 0)
+				relay_resume(s);
+			if (s->worker->conf->limits.idle_in_transaction_ns > 0 && s->state == STATE_BUSY)
+				s->quiet_since_ns =
+				    tracker_idle_in_transaction(&s->tracker) ? clock_now() : 0;
+		}
+	} else if (s->state == STATE_GONE) {
+		if (s->stash_size > 0)
+			relay_resume(s);
+		else if (tracker_idle(&s->tracker) && s->server.backlog == NULL && s->client.backlog == NULL)
+			server_ended(s, NULL);
+	}
+	if (s->server.watching == EV_READ && stream_pending(&s->server.stream))
+		event_active(&s->server.event, EV_READ, 0);
+}
+
+void relay_flushed(struct session *s, struct leg *leg)
+{
+	if (s->state == STATE_LINGER) {
+		if (leg != &s->client)
+			return;
+		/* A close with unread bytes would reset the connection and may destroy what we said. During
+		 * start-up the client waits for our answer and has nothing under way. */
+		int unread = 0;
+		if (s->entry != NULL && ioctl(s->client.stream.fd, FIONREAD, &unread) == 0 && unread == 0) {
+			session_enter(s, STATE_CLOSED);
+			return;
+		}
+		if (s->client.stream.tls == NULL)
+			shutdown(s->client.stream.fd, SHUT_WR);
+		session_timer(s, FAREWELL_NS);
+		session_watch(s, &s->client, EV_READ);
+		return;
+	}
+	if (leg == &s->client) {
+		if (s->server.stream.fd >= 0)
+			session_watch(s, &s->server, EV_READ);
+	} else {
+		relay_resume(s);
+		if (s->state == STATE_GONE && s->stash_size == 0 && tracker_idle(&s->tracker))
+			server_ended(s, NULL);
+	}
+}

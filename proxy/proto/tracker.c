@@ -1,0 +1,345 @@
+#include <string.h>
+
+#include "base/mem.h"
+#include "proto/frame.h"
+#include "proto/tracker.h"
+
+/* A queue entry is a kind and how many of it in a row. */
+enum kind { EXTENDED, QUERY, CALL, SYNC, COPY_END };
+#define KIND_SHIFT 29
+#define RUN_MAX    ((UINT32_C(1) << KIND_SHIFT) - 1)
+
+static enum kind entry_kind(uint32_t entry)
+{
+	return (enum kind)(entry >> KIND_SHIFT);
+}
+
+static uint32_t *entry_at(const struct tracker *t, uint32_t i)
+{
+	uint32_t at = t->first + i;
+	return &t->queue[at >= t->room ? at - t->room : at];
+}
+
+void tracker_init(struct tracker *t, char status)
+{
+	*t = (struct tracker){.status = status, .room = TRACKER_INLINE, .mode = TRACKER_NORMAL};
+	t->queue = t->inside;
+}
+
+void tracker_free(struct tracker *t)
+{
+	if (t->queue != t->inside)
+		mem_free(&t->queue);
+	t->queue = t->inside;
+	t->room = TRACKER_INLINE;
+	t->first = t->count = 0;
+}
+
+static void grow(struct tracker *t)
+{
+	uint32_t room = t->room < 32 ? 64 : t->room * 2;
+	uint32_t *queue = mem_alloc(room * sizeof *queue);
+	for (uint32_t i = 0; i < t->count; i++)
+		queue[i] = *entry_at(t, i);
+	if (t->queue != t->inside)
+		mem_free(&t->queue);
+	t->queue = queue;
+	t->room = room;
+	t->first = 0;
+}
+
+static void push(struct tracker *t, enum kind kind)
+{
+	if (t->count > 0) {
+		uint32_t *last = entry_at(t, t->count - 1);
+		if (entry_kind(*last) == kind && (*last & RUN_MAX) < RUN_MAX) {
+			*last += 1;
+			return;
+		}
+	}
+	if (t->count == t->room)
+		grow(t);
+	t->count++;
+	*entry_at(t, t->count - 1) = (uint32_t)kind << KIND_SHIFT | 1;
+}
+
+/* Takes one off the front entry. */
+static void pop(struct tracker *t)
+{
+	uint32_t *front = entry_at(t, 0);
+	*front -= 1;
+	if ((*front & RUN_MAX) != 0)
+		return;
+	t->first = t->first + 1 == t->room ? 0 : t->first + 1;
+	if (--t->count == 0 && t->queue != t->inside)
+		tracker_free(t); /* a burst's memory goes back when its last answer came */
+}
+
+static void pop_entry(struct tracker *t)
+{
+	*entry_at(t, 0) &= ~RUN_MAX;
+	*entry_at(t, 0) |= 1;
+	pop(t);
+}
+
+/* CopyDone and CopyFail outside COPY IN are dropped by the server without a word. */
+static void drop_copy_ends(struct tracker *t)
+{
+	while (t->count > 0 && entry_kind(*entry_at(t, 0)) == COPY_END)
+		pop_entry(t);
+}
+
+/* The server met an error in an extended message: it discards up to the next Sync. */
+static void skip_to_sync(struct tracker *t)
+{
+	while (t->count > 0 && entry_kind(*entry_at(t, 0)) != SYNC)
+		pop_entry(t);
+	t->mode = t->count > 0 ? TRACKER_NORMAL : TRACKER_SKIP;
+}
+
+/* CopyInResponse: the server goes on reading what was sent behind the statement. Syncs are swallowed, a
+ * CopyDone ends the copy; anything else makes it give the connection up. */
+static void begin_copy_in(struct tracker *t)
+{
+	t->mode = TRACKER_COPY_IN;
+	uint32_t statement = t->count > 0 ? *entry_at(t, 0) : 0;
+	if ((statement & RUN_MAX) > 1)
+		return;
+	while (t->count > 1 && t->mode == TRACKER_COPY_IN) {
+		enum kind next = entry_kind(*entry_at(t, 1));
+		if (next != SYNC && next != COPY_END)
+			return;
+		/* take one of the second entry: with the statement put aside it is the front */
+		pop_entry(t);
+		pop(t);
+		if (t->count == t->room)
+			grow(t);
+		t->first = t->first == 0 ? t->room - 1 : t->first - 1;
+		t->count++;
+		*entry_at(t, 0) = statement;
+		if (next == COPY_END)
+			t->mode = TRACKER_NORMAL;
+		else if (entry_kind(statement) == EXTENDED)
+			t->open = true; /* what that Sync was to close */
+	}
+}
+
+/* One message of the client has its header complete. True: it ends a batch. */
+static bool client_message(struct tracker *t, uint8_t type)
+{
+	switch (type) {
+	case 'd':
+	case 'H':
+		return false;
+	case 'P':
+	case 'B':
+	case 'E':
+	case 'D':
+	case 'C':
+		t->open = true;
+		if (t->mode != TRACKER_SKIP)
+			push(t, EXTENDED);
+		return false;
+	case 'S':
+		if (t->mode == TRACKER_COPY_IN)
+			return false;
+		t->open = false;
+		if (t->mode == TRACKER_SKIP)
+			t->mode = TRACKER_NORMAL;
+		push(t, SYNC);
+		return true;
+	case 'Q':
+	case 'F':
+		if (t->mode == TRACKER_SKIP)
+			return false;
+		t->open = false;
+		push(t, type == 'Q' ? QUERY : CALL);
+		return true;
+	case 'c':
+	case 'f':
+		if (t->mode == TRACKER_COPY_IN) {
+			t->mode = TRACKER_NORMAL;
+			return false;
+		}
+		if (t->count > 0 && t->mode == TRACKER_NORMAL)
+			push(t, COPY_END);
+		return false;
+	case 'X':
+		t->terminated = true;
+		return false;
+	case 'p':
+		t->violation = "a password message outside authentication";
+		return false;
+	default:
+		t->violation = "unknown message type";
+		return false;
+	}
+}
+
+/* Moves the cursor over bytes up to and including the next header. True: a header is complete, its type in
+ * *type and its body's length in cursor->left. Bytes used are added to *used. */
+static bool next_header(struct tracker_cursor *c, const uint8_t *bytes, size_t n, size_t *used, uint8_t *type,
+    const char **violation)
+{
+	size_t at = *used;
+	if (c->left > 0) {
+		size_t take = n - at < c->left ? n - at : c->left;
+		c->left -= (uint32_t)take;
+		at += take;
+	}
+	*used = at;
+	if (at == n)
+		return false;
+
+	const uint8_t *header = bytes + at;
+	if (c->have == 0 && n - at >= FRAME_HEADER) {
+		*used = at + FRAME_HEADER;
+	} else {
+		size_t take = (size_t)FRAME_HEADER - c->have;
+		if (take > n - at)
+			take = n - at;
+		memcpy(c->header + c->have, header, take);
+		c->have = (uint8_t)(c->have + take);
+		*used = at + take;
+		if (c->have < FRAME_HEADER)
+			return false;
+		c->have = 0;
+		header = c->header;
+	}
+	uint32_t length = frame_be32(header + 1);
+	if (length < 4 || length > FRAME_BYTES) {
+		*violation = "impossible message length";
+		return false;
+	}
+	*type = header[0];
+	c->left = length - 4;
+	return true;
+}
+
+size_t tracker_client(struct tracker *t, const uint8_t *bytes, size_t n, bool one_batch)
+{
+	size_t used = 0;
+	for (;;) {
+		uint8_t type;
+		if (t->count >= TRACKER_ENTRIES && t->client.left == 0 && t->client.have == 0)
+			return used;
+		if (!next_header(&t->client, bytes, n, &used, &type, &t->violation))
+			return t->violation != NULL ? 0 : used;
+		bool ends = client_message(t, type);
+		if (t->violation != NULL)
+			return 0;
+		if (t->terminated || (ends && one_batch)) {
+			/* the rest of this message goes along, what is behind it does not */
+			size_t body = n - used < t->client.left ? n - used : t->client.left;
+			t->client.left -= (uint32_t)body;
+			return used + body;
+		}
+	}
+}
+
+static void ready_for_query(struct tracker *t, char status)
+{
+	t->status = status;
+	if (t->mode == TRACKER_SKIP)
+		t->mode = TRACKER_NORMAL; /* a Sync that we took for swallowed ended the discarding */
+	drop_copy_ends(t);
+	/* A ReadyForQuery with nothing before it answers a bare Sync. With anything else at the front it
+	 * answers a Sync that an aborted COPY IN was thought to have swallowed (libpq reports the same as
+	 * "message type 0x5a arrived from server while idle"). */
+	if (t->count > 0 && (t->answered || entry_kind(*entry_at(t, 0)) == SYNC)) {
+		while (t->count > 0 && entry_kind(*entry_at(t, 0)) == EXTENDED)
+			pop_entry(t);
+		drop_copy_ends(t);
+		if (t->count > 0)
+			pop(t);
+		drop_copy_ends(t);
+	}
+	t->answered = false;
+	if (t->count == 0)
+		t->open = false;
+}
+
+static void server_message(struct tracker *t, uint8_t type)
+{
+	switch (type) {
+	case 'N':
+	case 'A':
+	case 'S':
+	case 'Z':
+		return; /* asynchronous; Z is told when its status byte is there */
+	default:
+		break;
+	}
+	t->last = (char)type;
+	t->answered = true;
+	drop_copy_ends(t);
+	bool extended = t->count > 0 && entry_kind(*entry_at(t, 0)) == EXTENDED;
+	switch (type) {
+	case '1':
+	case '2':
+	case '3':
+	case 'T':
+	case 'n':
+	case 'C':
+	case 'I':
+	case 's':
+		if (extended)
+			pop(t);
+		break;
+	case 'E':
+		if (extended)
+			skip_to_sync(t);
+		else if (t->mode == TRACKER_COPY_IN)
+			t->mode = TRACKER_NORMAL;
+		break;
+	case 'G':
+		begin_copy_in(t);
+		break;
+	case 'W':
+		t->mode = TRACKER_COPY_BOTH;
+		break;
+	default:
+		break;
+	}
+}
+
+/* Rows and CopyData in bulk: most of what a server sends. */
+static size_t skip_rows(const uint8_t *bytes, size_t n, size_t at)
+{
+	while (n - at >= FRAME_HEADER && (bytes[at] == 'd' || bytes[at] == 'D')) {
+		uint32_t length = frame_be32(bytes + at + 1);
+		if (length < 4 || length >= n - at)
+			break;
+		at += 1 + (size_t)length;
+	}
+	return at;
+}
+
+bool tracker_server(struct tracker *t, const uint8_t *bytes, size_t n)
+{
+	size_t used = 0;
+	while (used < n) {
+		if (t->server.left == 1 && t->server.header[0] == 'Z') {
+			ready_for_query(t, (char)bytes[used]);
+			t->server.header[0] = 0;
+		}
+		uint8_t type;
+		if (t->server.left == 0 && t->server.have == 0 && t->count > 0 &&
+		    (bytes[used] == 'd' || bytes[used] == 'D')) {
+			t->answered = true;
+			t->last = (char)bytes[used];
+			used = skip_rows(bytes, n, used);
+			if (used == n)
+				break;
+		}
+		if (!next_header(&t->server, bytes, n, &used, &type, &t->violation))
+			break;
+		t->server.header[0] = type;
+		if (type == 'Z' && t->server.left != 1)
+			t->violation = "ReadyForQuery of a wrong length";
+		if (t->violation != NULL)
+			return false;
+		server_message(t, type);
+	}
+	return t->violation == NULL;
+}
