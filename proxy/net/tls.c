@@ -193,6 +193,9 @@ int tls_handshake(struct stream *stream, short *wants)
 		return 0;
 	}
 	tls->established = true;
+	/* Header and body of a record by one system call instead of two. Not before: the peer's first bytes,
+	 * read together with the end of its handshake, would lie inside with no event to tell of them. */
+	SSL_set_read_ahead(tls->ssl, 1);
 	if (tls->context->role == TLS_CLIENT && !accept_server(tls))
 		return -1;
 	return 1;

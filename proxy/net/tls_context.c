@@ -204,8 +204,6 @@ static void set_habits(SSL_CTX *ssl, enum tls_role role)
 	 */
 	SSL_CTX_set_options(ssl, SSL_OP_NO_RENEGOTIATION | SSL_OP_NO_COMPRESSION | SSL_OP_NO_TICKET);
 	SSL_CTX_set_session_cache_mode(ssl, SSL_SESS_CACHE_OFF);
-	/* Header and body of a record by one system call instead of two. */
-	SSL_CTX_set_read_ahead(ssl, 1);
 	if (role == TLS_SERVER) {
 		SSL_CTX_set_options(ssl, SSL_OP_CIPHER_SERVER_PREFERENCE);
 		SSL_CTX_set_num_tickets(ssl, 0);

@@ -45,7 +45,7 @@ static char certs_dir[] = "/tmp/headgate-tls-XXXXXX";
 static struct identity certs_ca, certs_other;
 
 /* "server.crt" to its path; the text lives as long as the program. */
-static char *certs_path(const char *file)
+static inline char *certs_path(const char *file)
 {
 	static char texts[64][96];
 	static unsigned next;
@@ -194,7 +194,7 @@ static int certs_remove(void **state)
 	return 0;
 }
 
-static struct tls_context *certs_context(struct conf_tls conf, enum tls_role role)
+static inline struct tls_context *certs_context(struct conf_tls conf, enum tls_role role)
 {
 	char error[512] = "";
 	struct tls_context *context = tls_context_new(&conf, role, error, sizeof(error));
@@ -203,7 +203,7 @@ static struct tls_context *certs_context(struct conf_tls conf, enum tls_role rol
 	return context;
 }
 
-static struct tls_context *certs_server_context(const char *name)
+static inline struct tls_context *certs_server_context(const char *name)
 {
 	char cert[40], key[40];
 	snprintf(cert, sizeof(cert), "%s.crt", name);
@@ -213,12 +213,12 @@ static struct tls_context *certs_server_context(const char *name)
 	    TLS_SERVER);
 }
 
-static struct tls_context *certs_client_context(void)
+static inline struct tls_context *certs_client_context(void)
 {
 	return certs_context((struct conf_tls){.mode = TLS_REQUIRE}, TLS_CLIENT);
 }
 
-static void certs_pair(struct stream *one, struct stream *other)
+static inline void certs_pair(struct stream *one, struct stream *other)
 {
 	int fds[2];
 	assert_int_equal(0, socketpair(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0, fds));
@@ -227,7 +227,7 @@ static void certs_pair(struct stream *one, struct stream *other)
 }
 
 /* Runs both handshakes until each is done or has failed: 1 or -1 each. */
-static void certs_shake(struct stream *server, struct stream *client, int *server_end, int *client_end)
+static inline void certs_shake(struct stream *server, struct stream *client, int *server_end, int *client_end)
 {
 	*server_end = *client_end = 0;
 	for (int turn = 0; turn < 200 && (*server_end == 0 || *client_end == 0); turn++) {
@@ -247,7 +247,7 @@ static void certs_shake(struct stream *server, struct stream *client, int *serve
 }
 
 /* Two streams that have shaken hands. */
-static void certs_session(struct stream *server, struct stream *client, struct tls_context *server_context,
+static inline void certs_session(struct stream *server, struct stream *client, struct tls_context *server_context,
     struct tls_context *client_context)
 {
 	int server_end, client_end;
