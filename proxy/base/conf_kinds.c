@@ -192,7 +192,7 @@ static int64_t number_of(const char *text, size_t size)
 	return strtoll(text, NULL, 10);
 }
 
-static bool read_count(
+bool conf_read_count(
     struct reading *reading, const struct setting *setting, const struct conf_node *node, unsigned *out)
 {
 	bool automatic = setting->kind == &conf_kind_count_or_auto;
@@ -218,7 +218,7 @@ static unsigned *count_at(size_t at, const void *object)
 static void count_read(
     struct reading *reading, const struct setting *setting, void *object, const struct conf_node *node)
 {
-	read_count(reading, setting, node, count_at(setting->at, object));
+	conf_read_count(reading, setting, node, count_at(setting->at, object));
 }
 
 static void count_print(FILE *to, const struct setting *setting, const void *object, bool yaml)
@@ -293,7 +293,7 @@ static int64_t duration_of(const char *text)
 	return -1;
 }
 
-static bool read_duration(
+bool conf_read_duration(
     struct reading *reading, const struct setting *setting, const struct conf_node *node, int64_t *out)
 {
 	char low[32], high[32];
@@ -319,7 +319,7 @@ static int64_t *duration_at(size_t at, const void *object)
 static void duration_read(
     struct reading *reading, const struct setting *setting, void *object, const struct conf_node *node)
 {
-	read_duration(reading, setting, node, duration_at(setting->at, object));
+	conf_read_duration(reading, setting, node, duration_at(setting->at, object));
 }
 
 static void duration_print(FILE *to, const struct setting *setting, const void *object, bool yaml)
@@ -327,145 +327,6 @@ static void duration_print(FILE *to, const struct setting *setting, const void *
 	char text[32];
 	(void)yaml;
 	fputs(conf_duration_text(*duration_at(setting->at, object), text, sizeof(text)), to);
-}
-
-/* Choices stand in an enum or, of two words, in a bool. */
-static void choice_put(const struct setting *setting, void *object, int choice)
-{
-	if (setting->size == sizeof(bool))
-		*((bool *)object + setting->at) = choice != 0;
-	else
-		memcpy((char *)object + setting->at, &choice, sizeof(choice));
-}
-
-static unsigned choice_get(const struct setting *setting, const void *object)
-{
-	unsigned choice;
-	if (setting->size == sizeof(bool))
-		return *((const bool *)object + setting->at);
-	memcpy(&choice, (const char *)object + setting->at, sizeof(choice));
-	return choice;
-}
-
-static void choice_read(
-    struct reading *reading, const struct setting *setting, void *object, const struct conf_node *node)
-{
-	int choice = node->kind == NODE_TEXT ? conf_word(setting->words, node->text) : -1;
-	if (choice >= 0) {
-		choice_put(setting, object, choice);
-		return;
-	}
-	char *near = node->kind == NODE_TEXT ? conf_nearest(setting->words, node->text) : NULL;
-	char *said = conf_words_said(setting->words);
-	conf_expected(reading, node, near, "%s", said);
-	mem_free(&said);
-	mem_free(&near);
-}
-
-static void choice_print(FILE *to, const struct setting *setting, const void *object, bool yaml)
-{
-	(void)yaml;
-	char *word = conf_word_copy(setting->words, choice_get(setting, object));
-	fputs(word, to);
-	mem_free(&word);
-}
-
-/* A choice whose last word takes an argument: `exact`, or `{window: 2}`. Reads all but the argument; the node
- * of the argument, or NULL when there is nothing (more) to read. */
-static const struct conf_node *read_argument(struct reading *reading, const struct setting *setting,
-    void *object, const struct conf_node *node, const char *argument)
-{
-	unsigned last = conf_word_count(setting->words) - 1;
-	char *word = conf_word_copy(setting->words, last);
-	const struct conf_node *value = NULL;
-	int choice = node->kind == NODE_TEXT ? conf_word(setting->words, node->text) : -1;
-	if (node->kind == NODE_MAP && node->count == 2)
-		value = conf_node_find(node, word);
-	if (value != NULL) {
-		choice_put(setting, object, (int)last);
-	} else if (choice >= 0 && choice != (int)last) {
-		choice_put(setting, object, choice);
-	} else {
-		char *bare = mem_strndup(setting->words, strlen(setting->words) - strlen(word) - 1);
-		char *near = node->kind == NODE_TEXT && choice < 0 ? conf_nearest(bare, node->text) : NULL;
-		char *said = mem_printf("%s", bare);
-		for (char *c = said; *c != '\0'; c++)
-			if (*c == '|')
-				*c = ',';
-		conf_expected(reading, node, near, "%s or {%s: %s}", said, word, argument);
-		mem_free(&said);
-		mem_free(&near);
-		mem_free(&bare);
-	}
-	mem_free(&word);
-	return value;
-}
-
-static bool has_argument(const struct setting *setting, const void *object)
-{
-	return choice_get(setting, object) == conf_word_count(setting->words) - 1;
-}
-
-static void choice_or_count_read(
-    struct reading *reading, const struct setting *setting, void *object, const struct conf_node *node)
-{
-	const struct conf_node *value = read_argument(reading, setting, object, node, "N");
-	if (value != NULL)
-		read_count(reading, setting, value, count_at(setting->also, object));
-}
-
-static void choice_or_count_print(FILE *to, const struct setting *setting, const void *object, bool yaml)
-{
-	fputs(has_argument(setting, object) ? "{" : "", to);
-	choice_print(to, setting, object, yaml);
-	if (has_argument(setting, object))
-		fprintf(to, ": %u}", *count_at(setting->also, object));
-}
-
-static void choice_or_duration_read(
-    struct reading *reading, const struct setting *setting, void *object, const struct conf_node *node)
-{
-	const struct conf_node *value = read_argument(reading, setting, object, node, "60s");
-	if (value != NULL)
-		read_duration(reading, setting, value, duration_at(setting->also, object));
-}
-
-static void choice_or_duration_print(FILE *to, const struct setting *setting, const void *object, bool yaml)
-{
-	char text[32];
-	fputs(has_argument(setting, object) ? "{" : "", to);
-	choice_print(to, setting, object, yaml);
-	if (has_argument(setting, object))
-		fprintf(
-		    to, ": %s}", conf_duration_text(*duration_at(setting->also, object), text, sizeof(text)));
-}
-
-static void choice_or_heads_read(
-    struct reading *reading, const struct setting *setting, void *object, const struct conf_node *node)
-{
-	const struct conf_node *value = read_argument(reading, setting, object, node, "HEAD");
-	if (value != NULL)
-		*(char **)(void *)((char *)object + setting->also) = conf_read_heads(reading, value);
-}
-
-static void choice_or_heads_print(FILE *to, const struct setting *setting, const void *object, bool yaml)
-{
-	const char *head = *(char *const *)(const void *)((const char *)object + setting->also);
-	fputs(has_argument(setting, object) ? "{" : "", to);
-	choice_print(to, setting, object, yaml);
-	if (!has_argument(setting, object))
-		return;
-	fputs(": ", to);
-	if (yaml)
-		conf_print_quoted(to, head);
-	else
-		fputs(head, to);
-	fputs("}", to);
-}
-
-static void choice_or_heads_release(const struct setting *setting, void *object)
-{
-	mem_free((char **)(void *)((char *)object + setting->also));
 }
 
 const struct conf_kind conf_kind_text = {text_read, text_print, text_release, text_is_set};
@@ -478,9 +339,3 @@ const struct conf_kind conf_kind_count_or_auto = {count_read, count_print, NULL,
 const struct conf_kind conf_kind_access_bits = {
     access_bits_read, access_bits_print, NULL, access_bits_is_set};
 const struct conf_kind conf_kind_duration = {duration_read, duration_print, NULL, NULL};
-const struct conf_kind conf_kind_choice = {choice_read, choice_print, NULL, NULL};
-const struct conf_kind conf_kind_choice_or_count = {choice_or_count_read, choice_or_count_print, NULL, NULL};
-const struct conf_kind conf_kind_choice_or_duration = {
-    choice_or_duration_read, choice_or_duration_print, NULL, NULL};
-const struct conf_kind conf_kind_choice_or_heads = {
-    choice_or_heads_read, choice_or_heads_print, choice_or_heads_release, NULL};

@@ -52,6 +52,10 @@ void conf_expected(struct reading *reading, const struct conf_node *node, const 
 char *conf_read_text(
     struct reading *reading, const struct setting *setting, const struct conf_node *node, bool lines);
 char *conf_read_heads(struct reading *reading, const struct conf_node *node);
+bool conf_read_count(
+    struct reading *reading, const struct setting *setting, const struct conf_node *node, unsigned *out);
+bool conf_read_duration(
+    struct reading *reading, const struct setting *setting, const struct conf_node *node, int64_t *out);
 bool conf_read_address(struct reading *reading, const struct conf_node *node, struct conf_address *out);
 void conf_address_free(struct conf_address *address);
 
@@ -60,8 +64,8 @@ int conf_word(const char *words, const char *text);
 /* Word number n, copied; and how many there are. */
 char *conf_word_copy(const char *words, unsigned n);
 unsigned conf_word_count(const char *words);
-/* "a, b or c". */
-char *conf_words_said(const char *words);
+/* "a, b or c", the last one joined by `last`. */
+char *conf_words_said(const char *words, const char *last);
 /* The word joined by '|' that `text` was perhaps meant to be, copied; or NULL. */
 char *conf_nearest(const char *words, const char *text);
 

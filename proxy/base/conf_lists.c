@@ -190,7 +190,7 @@ static void carriers_read(
 		if (choice < 0) {
 			char *near =
 			    item->kind == NODE_TEXT ? conf_nearest(setting->words, item->text) : NULL;
-			char *said = conf_words_said(setting->words);
+			char *said = conf_words_said(setting->words, " or ");
 			conf_expected(reading, item, near, "%s", said);
 			mem_free(&said);
 			mem_free(&near);

@@ -82,7 +82,7 @@ static void unknown_key(
 {
 	char *words = keys_below(section, prefix);
 	char *near = conf_nearest(words, key->text);
-	char *said = conf_words_said(words);
+	char *said = conf_words_said(words, " or ");
 	char *got = conf_node_got(key);
 	if (near != NULL)
 		conf_problem(

@@ -100,29 +100,32 @@ static void node_add(struct conf_node *node, struct conf_node *item)
 	node->items[node->count++] = item;
 }
 
-static void refuse(struct tree *tree, yaml_mark_t mark, const char *key, const char *why)
+static void refuse(struct tree *tree, yaml_mark_t mark, const char *why)
 {
 	struct conf_node at = {.line = (unsigned)mark.line + 1, .column = (unsigned)mark.column + 1};
-	conf_problem(tree->problems, &at, key, "%s", why);
+	conf_problem(tree->problems, &at, NULL, "%s", why);
 }
+
+#define NO_ALIASES "aliases are not used here, expected a value; the database * is written \"*\""
 
 static bool next_event(struct tree *tree, yaml_event_t *event)
 {
 	if (yaml_parser_parse(&tree->parser, event))
 		return true;
 	const yaml_parser_t *parser = &tree->parser;
+	const char *context = parser->context != NULL ? parser->context : "";
 	struct conf_node at = {.line = (unsigned)parser->problem_mark.line + 1,
 	    .column = (unsigned)parser->problem_mark.column + 1};
-	if (parser->error == YAML_READER_ERROR)
+	if (parser->error == YAML_MEMORY_ERROR)
+		conf_problem(tree->problems, NULL, NULL, "out of memory");
+	else if (parser->error == YAML_READER_ERROR)
 		conf_problem(tree->problems, NULL, NULL, "not YAML: %s at byte %zu", parser->problem,
 		    parser->problem_offset);
-	else if (parser->context != NULL && strstr(parser->context, "alias") != NULL)
-		conf_problem(tree->problems, &at, NULL,
-		    "aliases are not used here, expected a value; the database * is written \"*\"");
+	else if (strstr(context, "alias") != NULL)
+		refuse(tree, parser->context_mark, NO_ALIASES);
 	else
-		conf_problem(tree->problems, &at, NULL, "not YAML: %s%s%s",
-		    parser->problem ? parser->problem : "out of memory", parser->context ? " " : "",
-		    parser->context ? parser->context : "");
+		conf_problem(tree->problems, &at, NULL, "not YAML: %s%s%s", parser->problem,
+		    context[0] ? " " : "", context);
 	return false;
 }
 
@@ -131,11 +134,11 @@ static bool plain_node(
     struct tree *tree, const yaml_event_t *event, const yaml_char_t *anchor, const yaml_char_t *tag)
 {
 	if (anchor != NULL)
-		refuse(tree, event->start_mark, NULL, "anchors are not used here, expected a value");
+		refuse(tree, event->start_mark, "anchors are not used here, expected a value");
 	else if (tag != NULL)
-		refuse(tree, event->start_mark, NULL, "tags are not used here, expected a value");
+		refuse(tree, event->start_mark, "tags are not used here, expected a value");
 	else if (++tree->values > CONF_VALUES)
-		refuse(tree, event->start_mark, NULL, "too many values in one file");
+		refuse(tree, event->start_mark, "too many values in one file");
 	else
 		return true;
 	return false;
@@ -150,7 +153,7 @@ static struct conf_node *build_text(struct tree *tree, const yaml_event_t *event
 	if (!plain_node(tree, event, event->data.scalar.anchor, event->data.scalar.tag))
 		return NULL;
 	if (memchr(text, '\0', size) != NULL) {
-		refuse(tree, event->start_mark, NULL, "expected text without zero bytes");
+		refuse(tree, event->start_mark, "expected text without zero bytes");
 		return NULL;
 	}
 	struct conf_node *node = node_new(NODE_TEXT, event->start_mark);
@@ -249,7 +252,7 @@ static struct conf_node *build_map(struct tree *tree, const yaml_event_t *first,
 static struct conf_node *build(struct tree *tree, const yaml_event_t *event, unsigned depth)
 {
 	if (depth >= CONF_DEPTH) {
-		refuse(tree, event->start_mark, NULL, "too many maps and lists inside each other");
+		refuse(tree, event->start_mark, "too many maps and lists inside each other");
 		return NULL;
 	}
 	switch (event->type) {
@@ -260,8 +263,7 @@ static struct conf_node *build(struct tree *tree, const yaml_event_t *event, uns
 	case YAML_MAPPING_START_EVENT:
 		return build_map(tree, event, depth + 1);
 	default:
-		refuse(tree, event->start_mark, NULL,
-		    "aliases are not used here, expected a value; the database * is written \"*\"");
+		refuse(tree, event->start_mark, NO_ALIASES);
 		return NULL;
 	}
 }
@@ -274,7 +276,7 @@ static struct conf_node *build_document(struct tree *tree)
 	while (next_event(tree, &event)) {
 		yaml_event_type_t type = event.type;
 		if (type == YAML_DOCUMENT_START_EVENT && root != NULL) {
-			refuse(tree, event.start_mark, NULL, "expected one YAML document, got a second");
+			refuse(tree, event.start_mark, "expected one YAML document, got a second");
 			type = YAML_STREAM_END_EVENT;
 		} else if (type != YAML_STREAM_START_EVENT && type != YAML_DOCUMENT_START_EVENT &&
 		    type != YAML_DOCUMENT_END_EVENT && type != YAML_STREAM_END_EVENT) {

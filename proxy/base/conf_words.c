@@ -42,13 +42,13 @@ int conf_word(const char *words, const char *text)
 	return -1;
 }
 
-char *conf_words_said(const char *words)
+char *conf_words_said(const char *words, const char *last)
 {
 	char *said = NULL;
 	unsigned count = conf_word_count(words);
 	for (unsigned i = 0; i < count; i++) {
 		char *word = conf_word_copy(words, i);
-		const char *between = i == 0 ? "" : i + 1 == count ? " or " : ", ";
+		const char *between = i == 0 ? "" : i + 1 == count ? last : ", ";
 		char *longer = mem_printf("%s%s%s", said ? said : "", between, word);
 		mem_free(&word);
 		mem_free(&said);
