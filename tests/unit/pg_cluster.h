@@ -125,13 +125,14 @@ static inline void pg_cluster_stop(struct pg_cluster *pg)
 
 static inline void pg_cluster_new(struct pg_cluster *pg)
 {
-	glob_t found;
+	glob_t found = {0};
 	const char *bin = getenv("PG_BIN");
 	if (bin == NULL && glob("/usr/lib/postgresql/*/bin", 0, NULL, &found) == 0)
 		bin = found.gl_pathv[found.gl_pathc - 1];
 	if (bin == NULL)
 		pg_die("no PostgreSQL in /usr/lib/postgresql");
 	snprintf(pg->bin, sizeof(pg->bin), "%s", bin);
+	globfree(&found);
 	snprintf(pg->dir, sizeof(pg->dir), "/tmp/headgate-test-XXXXXX");
 	if (mkdtemp(pg->dir) == NULL || chmod(pg->dir, 0755) != 0)
 		pg_die("no folder");
