@@ -31,14 +31,17 @@ struct endpoints *endpoints_ref(struct endpoints *endpoints);
 void endpoints_unref(struct endpoints **endpoints);
 
 struct resolver;
+/* Reads /etc/resolv.conf and /etc/hosts, and again when they have changed. Without a name server the hosts file alone answers. */
 struct resolver *resolver_new(struct event_base *base);
+/* With every resolve answered or cancelled. NULL-safe. */
 void resolver_free(struct resolver **resolver);
 
-/* Resolves all addresses; `done` gets a list that it owns (one reference), once, possibly before resolve() returns (numbers and unix sockets).
- * Returns NULL then, else a handle that resolve_cancel() takes until `done` has run. */
+/* Resolves all addresses, in ten seconds at most: what is not known by then, or fails, is left out. `done` gets a list that it owns (one
+ * reference), once, possibly before resolve_start() returns (numbers, unix sockets, names of the hosts file). Returns NULL then, else a
+ * handle that resolve_cancel() takes until `done` has run (within `done` it only forgets). `addresses` are copied. */
 struct resolve;
 typedef void resolve_done(struct endpoints *endpoints, void *arg);
 struct resolve *resolve_start(struct resolver *resolver, const struct conf_address *addresses, unsigned count, resolve_done *done, void *arg);
-void resolve_cancel(struct resolve **resolve);
+void resolve_cancel(struct resolve **resolve); /* `done` will not run; NULL-safe */
 
 #endif

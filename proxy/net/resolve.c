@@ -14,7 +14,7 @@
 #include "base/clock.h"
 #include "base/log.h"
 #include "base/mem.h"
-#include "net/resolve.h"
+#include "resolve_private.h"
 
 /* Names may bring several addresses each; a hostile or mistaken answer may bring very many. */
 #define PER_NAME_MOST 16U
@@ -29,7 +29,8 @@
 struct resolver {
 	struct event_base *base;
 	struct evdns_base *dns;
-	struct timespec resolv_conf, hosts; /* as they were when read */
+	struct resolver_files files;
+	struct timespec resolv_conf, hosts; /* when they had changed last as they were read */
 	unsigned lookups;                   /* under way inside evdns */
 };
 
@@ -91,7 +92,8 @@ static bool same_time(struct timespec a, struct timespec b)
  * made when they have changed and nothing is under way. */
 static void read_system_files(struct resolver *resolver)
 {
-	struct timespec resolv_conf = changed_at(RESOLV_CONF), hosts = changed_at(HOSTS);
+	struct timespec resolv_conf = changed_at(resolver->files.resolv_conf),
+			hosts = changed_at(resolver->files.hosts);
 	if (resolver->dns != NULL &&
 	    (resolver->lookups > 0 ||
 		(same_time(resolv_conf, resolver->resolv_conf) && same_time(hosts, resolver->hosts))))
@@ -103,17 +105,40 @@ static void read_system_files(struct resolver *resolver)
 	resolver->dns = evdns_base_new(resolver->base, EVDNS_BASE_DISABLE_WHEN_INACTIVE);
 	if (resolver->dns == NULL)
 		log_fatal("cannot prepare the resolver");
-	/* Failure leaves /etc/hosts alone to answer, which is said for each name that is not in it. */
-	evdns_base_resolv_conf_parse(
-	    resolver->dns, DNS_OPTIONS_ALL | DNS_OPTION_NAMESERVERS_NO_DEFAULT, RESOLV_CONF);
+	/* Failure leaves the hosts file alone to answer, which is said for each name that is not in it.
+	 * Options and search domains are the file's. */
+	evdns_base_load_hosts(resolver->dns, resolver->files.hosts);
+	evdns_base_resolv_conf_parse(resolver->dns,
+	    DNS_OPTION_SEARCH | DNS_OPTION_NAMESERVERS | DNS_OPTION_MISC | DNS_OPTION_NAMESERVERS_NO_DEFAULT,
+	    resolver->files.resolv_conf);
+}
+
+/* evdns would write to stderr itself. */
+static void heard(int is_warning, const char *text)
+{
+	log_line(is_warning ? LOG_LEVEL_WARNING : LOG_LEVEL_DEBUG, "resolve", "%s", text);
+}
+
+struct resolver *resolver_new_from(struct event_base *base, struct resolver_files files)
+{
+	struct resolver *resolver = mem_zalloc(sizeof(*resolver));
+	resolver->base = base;
+	resolver->files = files;
+	evdns_set_log_fn(heard);
+	read_system_files(resolver);
+	return resolver;
 }
 
 struct resolver *resolver_new(struct event_base *base)
 {
-	struct resolver *resolver = mem_zalloc(sizeof(*resolver));
-	resolver->base = base;
-	read_system_files(resolver);
-	return resolver;
+	return resolver_new_from(base, (struct resolver_files){"/etc/resolv.conf", "/etc/hosts", RESOLVE_NS});
+}
+
+/* The struct stays until evdns has called back for each lookup, which it does later than its own end. */
+static void resolver_leave(struct resolver *resolver)
+{
+	if (resolver->dns == NULL && resolver->lookups == 0)
+		mem_free(&resolver);
 }
 
 void resolver_free(struct resolver **at)
@@ -123,7 +148,8 @@ void resolver_free(struct resolver **at)
 	if (resolver == NULL)
 		return;
 	evdns_base_free(resolver->dns, 0);
-	mem_free(&resolver);
+	resolver->dns = NULL;
+	resolver_leave(resolver);
 }
 
 static void add_endpoint(
@@ -216,6 +242,7 @@ static void resolved(int error, struct evutil_addrinfo *list, void *arg)
 	struct lookup *lookup = arg;
 	struct resolve *resolve = lookup->resolve;
 	lookup->resolver->lookups--;
+	resolver_leave(lookup->resolver);
 	if (resolve != NULL) {
 		const char *host = resolve->addresses[lookup->index].host;
 		if (error != 0)
@@ -282,11 +309,11 @@ static void look_up(struct resolve *resolve, unsigned index, const char *service
 	struct evdns_getaddrinfo_request *request =
 	    evdns_getaddrinfo(resolver->dns, host, service, &hints, resolved, lookup);
 	if (request == NULL)
-		return; /* answered already, from /etc/hosts, and the lookup is gone */
+		return; /* answered already, from the hosts file, and the lookup is gone */
 	lookup->request = request;
 	/* Without a server evdns would wait for one for ever. */
 	if (evdns_base_count_nameservers(resolver->dns) == 0) {
-		note_failure(resolve, host, "it is not in " HOSTS ", and no name server is configured");
+		note_failure(resolve, host, "not in the hosts file, and there is no name server");
 		lookup->resolve = NULL;
 		resolve->lookups[index] = NULL;
 		resolve->waiting--;
@@ -340,7 +367,7 @@ struct resolve *resolve_start(struct resolver *resolver, const struct conf_addre
 	resolve->starting = false;
 	if (finish_if_ready(resolve))
 		return NULL;
-	struct timeval limit = clock_timeval(RESOLVE_NS);
+	struct timeval limit = clock_timeval(resolver->files.limit_ns);
 	resolve->timer = event_new(resolver->base, -1, 0, too_late, resolve);
 	if (resolve->timer == NULL)
 		log_fatal("cannot prepare the resolver's timer");
