@@ -1,9 +1,10 @@
 /* The gate: what one database says to one client at one moment. Pure: no socket, no clock of its own.
  *
- * A struct gate_view is an immutable, counted picture of everything the decision needs. The control thread builds
- * one whenever anything changes and hands it to the workers; a session remembers the view under which it
- * was last admitted, so that the check at a transaction's start is one pointer compare (same view?) and one clock
- * compare (lease). The decision table is DESIGN's "The gate": the first row that applies decides. */
+ * A struct gate_view is an immutable, counted picture of everything the decision needs. The control thread
+ * builds one whenever anything changes and hands it to the workers; a session remembers the view under which
+ * it was last admitted, so that the check at a transaction's start is one pointer compare (same view?) and
+ * one clock compare (lease). The decision table is DESIGN's "The gate": the first row that applies decides.
+ */
 #ifndef GATE_GATE_H
 #define GATE_GATE_H
 
@@ -50,11 +51,11 @@ struct gate_policy {
 	enum gate_undeclared undeclared;
 	struct heads undeclared_head; /* with UNDECLARED_HEAD */
 	enum gate_answer ahead;
-	int64_t ahead_hold_ns;        /* with ANSWER_HOLD: for at most so long */
+	int64_t ahead_hold_ns; /* with ANSWER_HOLD: for at most so long */
 	enum gate_answer on_failed;
-	bool disclose;                /* may text given before login name the recorded head? */
+	bool disclose; /* may text given before login name the recorded head? */
 	enum gate_order order;
-	struct heads *list;           /* with ORDER_LIST: one revision each, oldest first */
+	struct heads *list; /* with ORDER_LIST: one revision each, oldest first */
 	unsigned list_count;
 };
 
@@ -65,8 +66,8 @@ struct gate_pin {
 };
 
 struct gate_run {
-	int64_t id;          /* ledger's run id; 0: no run */
-	bool holding;        /* traffic is to be held */
+	int64_t id;   /* ledger's run id; 0: no run */
+	bool holding; /* traffic is to be held */
 	struct heads from;
 	bool target_known;
 	struct heads target; /* with target_known */
@@ -80,20 +81,20 @@ struct gate_hold {
 
 struct gate_view {
 	atomic_uint references;
-	uint64_t serial;      /* grows with every view of this database */
-	char *database;       /* the name clients use */
+	uint64_t serial; /* grows with every view of this database */
+	char *database;  /* the name clients use */
 	struct gate_policy policy;
-	bool fresh;           /* there is a reading and its lease had not run out when the view was made */
+	bool fresh; /* there is a reading and its lease had not run out when the view was made */
 	struct recorded recorded;
 	struct gate_run run;
 	struct gate_hold hold;
 	struct gate_pin *pins;
 	unsigned pin_count;
-	int64_t hold_max_ns;  /* how long one client may be held in a row */
+	int64_t hold_max_ns; /* how long one client may be held in a row */
 };
 
-/* A zeroed view with one reference. The maker fills it (owning every pointer in it) before the first hand-over;
- * after that nobody writes to it. */
+/* A zeroed view with one reference. The maker fills it (owning every pointer in it) before the first
+ * hand-over; after that nobody writes to it. */
 struct gate_view *gate_view_new(const char *database);
 struct gate_view *gate_view_ref(struct gate_view *view);
 void gate_view_unref(struct gate_view **view); /* NULL-safe, leaves NULL; the last one frees all it owns */
@@ -120,55 +121,65 @@ const char *verdict_kind_name(enum verdict_kind kind);
 struct verdict {
 	enum verdict_kind kind;
 	enum verdict_row row;
-	enum gate_relation relation;   /* of the declared head (or undeclared_head) to the recorded one */
-	int64_t budget_ns;             /* with HOLD: how long this client may wait for this cause */
-	int64_t asked_ns;              /* when it was asked: the texts leave out pins that had ended by then */
-	enum verdict_kind observed;    /* with ROW_OBSERVE: what it would have been, and by which row */
+	enum gate_relation relation; /* of the declared head (or undeclared_head) to the recorded one */
+	int64_t budget_ns;           /* with HOLD: how long this client may wait for this cause */
+	int64_t asked_ns;            /* when it was asked: the texts leave out pins that had ended by then */
+	enum verdict_kind observed;  /* with ROW_OBSERVE: what it would have been, and by which row */
 	enum verdict_row observed_row;
 };
 
-/* The gate's question. declared: none (or NULL) when the client declared nothing. lease_ns: the database's lease
- * deadline, now_ns: the time, both on clock_now()'s scale. View NULL (nothing published yet): row 2, for at most
- * GATE_UNPUBLISHED_HOLD_NS.
+/* The gate's question. declared: none (or NULL) when the client declared nothing. lease_ns: the database's
+ * lease deadline, now_ns: the time, both on clock_now()'s scale. View NULL (nothing published yet): row 2,
+ * for at most GATE_UNPUBLISHED_HOLD_NS.
  *
  * What DESIGN's table leaves open:
  * - A recorded state of `running` that is no run of ours, or `unreadable`, is not a clean reading: row 2.
- * - Row 3's exception: the declared head is none of what this run can leave (what it started from, what is recorded, its
- *   target where that is known) and no pin; or the policy rejects whoever declares nothing. A client that is ahead of the
- *   target is held where row 8 would hold it: the run must not turn away whom the gate would keep before and after it.
- * - A database at base (`empty`, `absent`) equals no declared head; every head the order knows is ahead of it. */
+ * - Row 3's exception: the declared head is none of what this run can leave (what it started from, what is
+ * recorded, its target where that is known) and no pin; or the policy rejects whoever declares nothing. A
+ * client that is ahead of the target is held where row 8 would hold it: the run must not turn away whom the
+ * gate would keep before and after it.
+ * - A database at base (`empty`, `absent`) equals no declared head; every head the order knows is ahead of
+ * it. */
 #define GATE_UNPUBLISHED_HOLD_NS INT64_C(30000000000)
-struct verdict gate_ask(const struct gate_view *view, const struct heads *declared, int64_t lease_ns, int64_t now_ns);
+struct verdict gate_ask(
+    const struct gate_view *view, const struct heads *declared, int64_t lease_ns, int64_t now_ns);
 
-/* Is every client to be parked under this view, whatever it declared? (rows 2 to 4: the drain's question; an expired
- * lease is the caller's to know) */
+/* Is every client to be parked under this view, whatever it declared? (rows 2 to 4: the drain's question; an
+ * expired lease is the caller's to know) */
 bool gate_holds_all(const struct gate_view *view);
 
-/* The heads a client is measured by: none at base (`empty`, `absent`), whatever a reader left in the field. */
+/* The heads a client is measured by: none at base (`empty`, `absent`), whatever a reader left in the field.
+ */
 const struct heads *gate_recorded_heads(const struct gate_view *view);
 
-/* How `declared` stands to `recorded` in this policy's order. SAME: equal sets, or equal numbers (007 and 7) where ids are
- * numeric. Single heads compare by the order; larger sets are the same or unknown. */
-enum gate_relation gate_relate(const struct gate_policy *policy, const struct heads *declared, const struct heads *recorded);
+/* How `declared` stands to `recorded` in this policy's order. SAME: equal sets, or equal numbers (007 and 7)
+ * where ids are numeric. Single heads compare by the order; larger sets are the same or unknown. */
+enum gate_relation gate_relate(
+    const struct gate_policy *policy, const struct heads *declared, const struct heads *recorded);
 
 /* What a client is told. All text is in the struct: no ownership. */
 struct refusal {
 	char sqlstate[6];
 	char message[512];
-	char detail[1400]; /* "declared=A recorded=B accepted=B,C relation=behind": values hold no blanks, long ones end in ... */
+	char detail[1400]; /* "declared=A recorded=B accepted=B,C relation=behind": values hold no blanks,
+			      long ones end in ... */
 	char hint[400];
 };
 
-/* When in a session's life the text is given: before login nothing is disclosed that `disclose: false` forbids. */
+/* When in a session's life the text is given: before login nothing is disclosed that `disclose: false`
+ * forbids. */
 enum refusal_moment { REFUSAL_BEFORE_LOGIN, REFUSAL_LIVE };
 
 /* The text for a REJECT (55000 before login, 57P01 for a live session), in DESIGN's error table. */
 void gate_refusal(const struct gate_view *view, const struct heads *declared, const struct verdict *verdict,
     enum refusal_moment moment, struct refusal *out);
-/* The text for a hold that ended by its budget (57P03), DETAIL "cause=run held_ms=30000 run=17". View may be NULL. Since a
- * held client may not have logged in, this text and the next name no head when `disclose` is false. */
-void gate_hold_expired(const struct gate_view *view, const struct verdict *verdict, int64_t held_ns, struct refusal *out);
+/* The text for a hold that ended by its budget (57P03), DETAIL "cause=run held_ms=30000 run=17". View may be
+ * NULL. Since a held client may not have logged in, this text and the next name no head when `disclose` is
+ * false. */
+void gate_hold_expired(
+    const struct gate_view *view, const struct verdict *verdict, int64_t held_ns, struct refusal *out);
 /* The NOTICE for a client that is being held. message/detail as above; SQLSTATE 00000. */
-void gate_hold_notice(const struct gate_view *view, const struct verdict *verdict, int64_t held_ns, struct refusal *out);
+void gate_hold_notice(
+    const struct gate_view *view, const struct verdict *verdict, int64_t held_ns, struct refusal *out);
 
 #endif

@@ -1,6 +1,7 @@
-/* The lease of one database: until when its proxies' sessions may be admitted after the last confirmed reading. One atomic deadline,
- * written by the control link, read by every worker at each transaction's start. It is the backstop: when it runs out the control
- * thread also publishes a view that holds, but a stalled control thread cannot let a session pass an old lease. */
+/* The lease of one database: until when its proxies' sessions may be admitted after the last confirmed
+ * reading. One atomic deadline, written by the control link, read by every worker at each transaction's
+ * start. It is the backstop: when it runs out the control thread also publishes a view that holds, but a
+ * stalled control thread cannot let a session pass an old lease. */
 #ifndef GATE_LEASE_H
 #define GATE_LEASE_H
 
@@ -11,7 +12,8 @@
 struct lease {
 	atomic_uint references;
 	atomic_int_least64_t deadline_ns; /* clock_now() scale; 0: no reading yet */
-	/* A worker parked a session on the deadline alone: whoever renews the lease next must have the view published again. */
+	/* A worker parked a session on the deadline alone: whoever renews the lease next must have the view
+	 * published again. */
 	atomic_bool starved;
 	/* Counts that limits are held against, for all workers together. */
 	atomic_uint clients; /* sessions of this database */

@@ -1,11 +1,13 @@
-/* Message headers: one type byte and a big-endian length that counts itself (PostgreSQL documentation, "Message Formats"). */
+/* Message headers: one type byte and a big-endian length that counts itself (PostgreSQL documentation,
+ * "Message Formats"). */
 #ifndef PROTO_FRAME_H
 #define PROTO_FRAME_H
 
 #include <stdint.h>
 
 #define FRAME_HEADER 5
-#define FRAME_BYTES  UINT32_C(0x40000000) /* 1 GiB: the longest message PostgreSQL sends or takes (PQ_LARGE_MESSAGE_LIMIT, MaxAllocSize) */
+/* 1 GiB: the longest message PostgreSQL sends or takes (PQ_LARGE_MESSAGE_LIMIT, MaxAllocSize). */
+#define FRAME_BYTES UINT32_C(0x40000000)
 
 static inline uint32_t frame_be32(const uint8_t *p)
 {

@@ -1,7 +1,8 @@
 /* Building messages of the PostgreSQL frontend/backend protocol (3.0), as a server says them.
  * Source: PostgreSQL documentation, "Message Formats" and "Error and Notice Message Fields".
  *
- * A struct reply grows on the heap; every append keeps whole messages. Frames over 1 GiB are refused (never built). */
+ * A struct reply grows on the heap; every append keeps whole messages. Frames over 1 GiB are refused (never
+ * built). */
 #ifndef PROTO_REPLY_H
 #define PROTO_REPLY_H
 
@@ -14,7 +15,8 @@ struct reply {
 };
 
 void reply_free(struct reply *reply); /* leaves it empty, ready for use */
-void reply_bytes(struct reply *reply, const void *bytes, size_t size); /* as they are: a message built elsewhere */
+/* Bytes as they are: a message built elsewhere. */
+void reply_bytes(struct reply *reply, const void *bytes, size_t size);
 
 struct reply_error {
 	const char *severity; /* "FATAL", "ERROR", "NOTICE", "WARNING" */
@@ -28,13 +30,16 @@ void reply_authentication_ok(struct reply *reply);
 void reply_parameter_status(struct reply *reply, const char *name, const char *value);
 void reply_backend_key(struct reply *reply, uint32_t pid, const void *key, size_t key_size);
 void reply_ready(struct reply *reply, char status); /* ReadyForQuery: 'I', 'T' or 'E' */
-void reply_negotiate_protocol(struct reply *reply, uint32_t version, const char *const *unknown, unsigned count);
+void reply_negotiate_protocol(
+    struct reply *reply, uint32_t version, const char *const *unknown, unsigned count);
 
 /* Result sets, for the console: every column is text. */
 void reply_row_description(struct reply *reply, const char *const *names, unsigned count);
-void reply_data_row(struct reply *reply, const char *const *values, unsigned count); /* a NULL value is SQL NULL */
+void reply_data_row(
+    struct reply *reply, const char *const *values, unsigned count); /* a NULL value is SQL NULL */
 void reply_command_complete(struct reply *reply, const char *tag);
-/* Messages without a body: '1' ParseComplete, '2' BindComplete, '3' CloseComplete, 'n' NoData, 'I' EmptyQueryResponse, 's' PortalSuspended. */
+/* Messages without a body: '1' ParseComplete, '2' BindComplete, '3' CloseComplete, 'n' NoData, 'I'
+ * EmptyQueryResponse, 's' PortalSuspended. */
 void reply_bare(struct reply *reply, char type);
 void reply_parameter_description(struct reply *reply, unsigned count); /* every parameter text (oid 25) */
 

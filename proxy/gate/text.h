@@ -1,7 +1,7 @@
 /* Building the gate's texts in buffers of fixed size. Private to the room.
  *
- * Rules for every text: plain ASCII but for what people named themselves; nothing cut inside a revision or a UTF-8
- * character; always terminated. */
+ * Rules for every text: plain ASCII but for what people named themselves; nothing cut inside a revision or a
+ * UTF-8 character; always terminated. */
 #ifndef GATE_TEXT_H
 #define GATE_TEXT_H
 
@@ -33,9 +33,10 @@ void text_add_name(struct text *text, const char *name);
 /* As many whole revisions as fit into `most` bytes, then "+..." when some are left out; "none" for none. */
 void text_add_heads(struct text *text, const struct heads *heads, size_t most);
 
-void text_add_schema(struct text *text, const struct heads *heads);     /* "schema head A", "schema heads A+B" */
+void text_add_schema(struct text *text, const struct heads *heads); /* "schema head A", "schema heads A+B" */
 void text_add_database(struct text *text, const struct gate_view *view); /* "database "shop"" */
-void text_add_where(struct text *text, const struct gate_view *view);    /* "database "shop" is at schema head A" */
-void text_add_span(struct text *text, int64_t span_ns);                  /* "2.5 s", "30 s" */
+void text_add_where(
+    struct text *text, const struct gate_view *view);   /* "database "shop" is at schema head A" */
+void text_add_span(struct text *text, int64_t span_ns); /* "2.5 s", "30 s" */
 
 #endif
