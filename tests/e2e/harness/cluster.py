@@ -12,7 +12,7 @@ from .certs import certs
 from .wait import until
 
 USERS = ("u_trust", "u_md5", "u_scram", "u_cert")
-PASSWORD = "pässwörd of the tests"
+PASSWORD = "password, of the tests!"
 
 SETTINGS = """
 listen_addresses = '127.0.0.1,::1'
