@@ -4,7 +4,8 @@
  * At each renewal (every lease/5, at most 1 s apart, and at once on a notification or link_renew()), in one round trip: headgate.renew() on the
  * ledger (writes seen_at, returns the active run and pins, acknowledges; marks a run whose coordinator is gone), and the reader's statement in a
  * read-only transaction with lock_timeout and statement_timeout. The lease counts from before the round trip was sent. Without a ledger (headgate
- * init not run) or on a standby the reading alone serves, and the news say so. */
+ * init not run) or on a standby the reading alone serves, and the news say so. With a ledger that the control role may not use there is no lease:
+ * there may be runs that we would not see. */
 #ifndef SCHEMA_LINK_H
 #define SCHEMA_LINK_H
 
@@ -50,13 +51,15 @@ struct link *link_start(const struct link_request *request, char *error, unsigne
 void link_acknowledge(struct link *link, int64_t run_id, const int32_t *pids, unsigned pid_count);
 /* Read now (REFRESH, tests). */
 void link_renew(struct link *link);
-/* Leaves the ledger (deletes the registration, best effort, without waiting) and closes. */
+/* Leaves the ledger (deletes the registration, best effort, without waiting) and closes. When the last session of this database has gone: a run does not
+ * wait for a proxy that left. Safe inside `news`, not inside a link_runs_done. */
 void link_stop(struct link **link);
 
 /* Checks reader name and settings of a section, for `headgate check` and serve: false with a text that names what to write instead. */
 bool link_check(const struct conf_database *section, char *error, unsigned error_size);
 
-/* Ledger queries for the console's SHOW RUNS: rows of text, newest first; done is called in the loop. columns: run_id, state, who, reason, from, to, started_at, ended_at, outcome. */
+/* Ledger queries for the console's SHOW RUNS: rows of text, newest first; done is called in the loop, unless
+ * the link is stopped before. columns: run_id, state, who, reason, from, to, started_at, ended_at, outcome. */
 typedef void link_runs_done(const char *const *cells, unsigned rows, unsigned columns, const char *error, void *arg);
 void link_runs(struct link *link, unsigned limit, link_runs_done *done, void *arg);
 #define LINK_RUNS_COLUMNS 9
