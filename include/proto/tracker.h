@@ -42,6 +42,7 @@ struct tracker {
 	char last;    /* type of the last message the server began */
 	bool open; /* extended messages were sent since the last Sync: an implicit transaction may be open */
 	bool answered;   /* the server has said something of the front entry since the last ReadyForQuery */
+	bool copy_ends;  /* there are CopyDone or CopyFail in the queue */
 	bool terminated; /* the client sent Terminate */
 	uint32_t first, count, room; /* the queue, a ring */
 	uint32_t *queue;             /* heap, or inside */

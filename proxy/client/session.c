@@ -361,13 +361,10 @@ static bool state_busy(unsigned state)
 	return state == STATE_BUSY || state == STATE_GONE;
 }
 
-/* The one place where the state is assigned. Entering a state does the state's work. */
-void session_enter(struct session *s, enum session_state state)
+/* Entering a state does the state's work. */
+static __attribute__((noinline)) void entered(
+    struct session *s, enum session_state state, enum session_state old)
 {
-	enum session_state old = s->state;
-	if (old == state && state != STATE_HELLO)
-		return;
-	s->state = (uint8_t)state;
 	struct place *place = s->place;
 	if (place != NULL) {
 		place->busy += state_busy(state);
@@ -465,6 +462,24 @@ void session_enter(struct session *s, enum session_state state)
 	/* a LINGER that had nothing to wait for is closed by now, and has left its place */
 	if (s->place != NULL && (state_busy(old) || old == STATE_LOGIN))
 		place_drained(s->place);
+}
+
+/* The one place where the state is assigned. */
+void session_enter(struct session *s, enum session_state state)
+{
+	enum session_state old = s->state;
+	if (old == state && state != STATE_HELLO)
+		return;
+	s->state = (uint8_t)state;
+	/* A transaction begins or ends, nothing else: the hot path. Both legs are read already, no timer is
+	 * moved. */
+	bool turn = (state == STATE_BUSY && old == STATE_IDLE) || (state == STATE_IDLE && old == STATE_BUSY);
+	if (turn && s->worker->conf->limits.idle_in_transaction_ns == 0 && !log_wants(LOG_LEVEL_DEBUG)) {
+		s->place->busy += state == STATE_BUSY ? 1U : -1U;
+		s->since_ns = s->worker->now_ns;
+		return;
+	}
+	entered(s, state, old);
 }
 
 static void close_with(

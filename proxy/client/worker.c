@@ -64,6 +64,8 @@ struct worker *worker_start(unsigned index, const struct conf *conf, struct clie
 	/* Nobody else touches this base: libevent needs no lock of its own. */
 	struct event_config *config = event_config_new();
 	event_config_set_flag(config, EVENT_BASE_FLAG_NOLOCK);
+	event_config_set_flag(
+	    config, EVENT_BASE_FLAG_NO_CACHE_TIME); /* few timers: the time is asked for when one is armed */
 	worker->base = event_base_new_with_config(config);
 	event_config_free(config);
 	if (worker->base == NULL)

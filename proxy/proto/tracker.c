@@ -50,12 +50,16 @@ static void grow(struct tracker *t)
 
 static void push(struct tracker *t, enum kind kind)
 {
-	if (t->count > 0) {
-		uint32_t *last = entry_at(t, t->count - 1);
-		if (entry_kind(*last) == kind && (*last & RUN_MAX) < RUN_MAX) {
-			*last += 1;
-			return;
-		}
+	if (t->count == 0) {
+		t->first = 0;
+		t->count = 1;
+		t->queue[0] = (uint32_t)kind << KIND_SHIFT | 1;
+		return;
+	}
+	uint32_t *last = entry_at(t, t->count - 1);
+	if (entry_kind(*last) == kind && (*last & RUN_MAX) < RUN_MAX) {
+		*last += 1;
+		return;
 	}
 	if (t->count == t->room)
 		grow(t);
@@ -83,10 +87,12 @@ static void pop_entry(struct tracker *t)
 }
 
 /* CopyDone and CopyFail outside COPY IN are dropped by the server without a word. */
-static void drop_copy_ends(struct tracker *t)
+static inline void drop_copy_ends(struct tracker *t)
 {
 	while (t->count > 0 && entry_kind(*entry_at(t, 0)) == COPY_END)
 		pop_entry(t);
+	if (t->count == 0)
+		t->copy_ends = false;
 }
 
 /* The server met an error in an extended message: it discards up to the next Sync. */
@@ -161,8 +167,10 @@ static bool client_message(struct tracker *t, uint8_t type)
 			t->mode = TRACKER_NORMAL;
 			return false;
 		}
-		if (t->count > 0 && t->mode == TRACKER_NORMAL)
+		if (t->count > 0 && t->mode == TRACKER_NORMAL) {
 			push(t, COPY_END);
+			t->copy_ends = true;
+		}
 		return false;
 	case 'X':
 		t->terminated = true;
@@ -242,17 +250,20 @@ static void ready_for_query(struct tracker *t, char status)
 	t->status = status;
 	if (t->mode == TRACKER_SKIP)
 		t->mode = TRACKER_NORMAL; /* a Sync that we took for swallowed ended the discarding */
-	drop_copy_ends(t);
+	if (t->copy_ends)
+		drop_copy_ends(t);
 	/* A ReadyForQuery with nothing before it answers a bare Sync. With anything else at the front it
 	 * answers a Sync that an aborted COPY IN was thought to have swallowed (libpq reports the same as
 	 * "message type 0x5a arrived from server while idle"). */
 	if (t->count > 0 && (t->answered || entry_kind(*entry_at(t, 0)) == SYNC)) {
 		while (t->count > 0 && entry_kind(*entry_at(t, 0)) == EXTENDED)
 			pop_entry(t);
-		drop_copy_ends(t);
+		if (t->copy_ends)
+			drop_copy_ends(t);
 		if (t->count > 0)
 			pop(t);
-		drop_copy_ends(t);
+		if (t->copy_ends)
+			drop_copy_ends(t);
 	}
 	t->answered = false;
 	if (t->count == 0)
@@ -265,14 +276,14 @@ static void server_message(struct tracker *t, uint8_t type)
 	case 'N':
 	case 'A':
 	case 'S':
-	case 'Z':
-		return; /* asynchronous; Z is told when its status byte is there */
+		return; /* asynchronous */
 	default:
 		break;
 	}
 	t->last = (char)type;
 	t->answered = true;
-	drop_copy_ends(t);
+	if (t->copy_ends)
+		drop_copy_ends(t);
 	bool extended = t->count > 0 && entry_kind(*entry_at(t, 0)) == EXTENDED;
 	switch (type) {
 	case '1':
@@ -303,13 +314,26 @@ static void server_message(struct tracker *t, uint8_t type)
 	}
 }
 
-/* Rows and CopyData in bulk: most of what a server sends. */
-static size_t skip_rows(const uint8_t *bytes, size_t n, size_t at)
+/* Whole messages, as most are: their headers are read where they stand. Returns where the first one begins
+ * that is not all there. */
+static size_t whole_messages(struct tracker *t, const uint8_t *bytes, size_t n)
 {
-	while (n - at >= FRAME_HEADER && (bytes[at] == 'd' || bytes[at] == 'D')) {
+	size_t at = 0;
+	while (n - at > FRAME_HEADER) {
+		uint8_t type = bytes[at];
 		uint32_t length = frame_be32(bytes + at + 1);
 		if (length < 4 || length >= n - at)
 			break;
+		if (type == 'D' || type == 'd') {
+			t->last = (char)type;
+			t->answered = true;
+		} else if (type == 'Z') {
+			if (length != 5)
+				break;
+			ready_for_query(t, (char)bytes[at + FRAME_HEADER]);
+		} else {
+			server_message(t, type);
+		}
 		at += 1 + (size_t)length;
 	}
 	return at;
@@ -318,20 +342,14 @@ static size_t skip_rows(const uint8_t *bytes, size_t n, size_t at)
 bool tracker_server(struct tracker *t, const uint8_t *bytes, size_t n)
 {
 	size_t used = 0;
+	if (t->server.left == 0 && t->server.have == 0)
+		used = whole_messages(t, bytes, n);
 	while (used < n) {
 		if (t->server.left == 1 && t->server.header[0] == 'Z') {
 			ready_for_query(t, (char)bytes[used]);
 			t->server.header[0] = 0;
 		}
 		uint8_t type;
-		if (t->server.left == 0 && t->server.have == 0 && t->count > 0 &&
-		    (bytes[used] == 'd' || bytes[used] == 'D')) {
-			t->answered = true;
-			t->last = (char)bytes[used];
-			used = skip_rows(bytes, n, used);
-			if (used == n)
-				break;
-		}
 		if (!next_header(&t->server, bytes, n, &used, &type, &t->violation))
 			break;
 		t->server.header[0] = type;
@@ -339,7 +357,16 @@ bool tracker_server(struct tracker *t, const uint8_t *bytes, size_t n)
 			t->violation = "ReadyForQuery of a wrong length";
 		if (t->violation != NULL)
 			return false;
-		server_message(t, type);
+		if (type != 'Z') /* told when its status byte is there */
+			server_message(t, type);
+		else
+			continue;
+		/* a message that began in the last read is over: the rest is whole again */
+		if (t->server.left <= n - used) {
+			used += t->server.left;
+			t->server.left = 0;
+			used += whole_messages(t, bytes + used, n - used);
+		}
 	}
 	return t->violation == NULL;
 }
