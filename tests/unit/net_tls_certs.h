@@ -47,7 +47,7 @@ static struct identity certs_ca, certs_other;
 /* "server.crt" to its path; the text lives as long as the program. */
 static inline char *certs_path(const char *file)
 {
-	static char texts[64][96];
+	static char texts[64][300];
 	static unsigned next;
 	char *text = texts[next++ % 64];
 	snprintf(text, sizeof(texts[0]), "%s/%s", certs_dir, file);
