@@ -90,7 +90,7 @@ static bool startup_list(const uint8_t *packet, size_t size, struct startup_para
 			return false;
 		}
 		parameter.name = startup_string(packet, size, at, &value_at);
-		if (parameter.name == NULL || value_at == size ||
+		if (parameter.name == NULL ||
 		    (parameter.value = startup_string(packet, size, value_at, &next)) == NULL) {
 			*why = "a start-up parameter is cut off";
 			return false;

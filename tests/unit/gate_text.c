@@ -353,6 +353,24 @@ static void test_nothing_overflows_or_is_cut(void **state)
 	heads_free(&declared);
 }
 
+/* A set that is too long ends after a whole revision, and says that it goes on. */
+static void test_long_sets_are_shortened(void **state)
+{
+	static char set[400], detail[800];
+	struct gate_view *view = shop("20");
+
+	(void)state;
+	strcpy(set, "r00000000000000000a"); /* 19 bytes each: three fit into a message's 70 */
+	for (char c = 'b'; c <= 'j'; c++)
+		snprintf(set + strlen(set), sizeof(set) - strlen(set), "+r00000000000000000%c", c);
+	snprintf(detail, sizeof(detail), "declared=%s recorded=20 accepted=20 relation=unknown", set);
+	says(refuse(view, set, REFUSAL_BEFORE_LOGIN), "55000",
+	    "database \"shop\" is at schema head 20, this client was built for "
+	    "r00000000000000000a+r00000000000000000b+r00000000000000000c+...: the two do not match",
+	    detail, "");
+	gate_view_unref(&view);
+}
+
 static bool names_a_head(const struct refusal *refusal)
 {
 	return strstr(refusal->message, "SECRET") != NULL || strstr(refusal->detail, "SECRET") != NULL ||
@@ -413,6 +431,7 @@ int main(void)
 	    cmocka_unit_test(test_holds),
 	    cmocka_unit_test(test_notice),
 	    cmocka_unit_test(test_nothing_overflows_or_is_cut),
+	    cmocka_unit_test(test_long_sets_are_shortened),
 	    cmocka_unit_test(test_strangers_learn_no_head),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
