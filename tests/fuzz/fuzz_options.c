@@ -36,6 +36,8 @@ static void note(const struct startup_option *option, void *arg)
 	reading->others_end = stpcpy(stpcpy(reading->others_end, option->value), "\n");
 }
 
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t n); /* libFuzzer calls it, no header declares it */
+
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t n)
 {
 	char *text = mem_strndup((const char *)data, n); /* ends at the first zero, as in a packet */

@@ -56,6 +56,8 @@ static void forward(const struct startup *startup)
 	reply_free(&out);
 }
 
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t n); /* libFuzzer calls it, no header declares it */
+
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t n)
 {
 	size_t size = 0;
