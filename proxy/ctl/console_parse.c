@@ -62,6 +62,7 @@ static const struct courtesy courtesies[] = {
     {"select current_database ( )", "SELECT 1", "current_database", "headgate", 0},
     {"select pg_advisory_unlock_all ( )", "SELECT 1", "pg_advisory_unlock_all", "", 0},
     {"select pg_is_in_recovery ( )", "SELECT 1", "pg_is_in_recovery", "f", 0},
+    {"select pg_catalog.set_config*", "SELECT 1", "set_config", "", 0}, /* the first word of net/pq.c */
     {"show transaction isolation level", "SHOW", "transaction_isolation", "read committed", 0},
     {"show transaction_isolation", "SHOW", "transaction_isolation", "read committed", 0},
     {"show default_transaction_isolation", "SHOW", "default_transaction_isolation", "read committed", 0},
@@ -295,17 +296,13 @@ static enum statement_found unknown_command(const struct tokens *tokens, struct 
 	return wrong(error, "42601", message, hint);
 }
 
-/* "5s": a whole number and its unit. -1: not that. */
-static int64_t duration(const struct token *token)
+int64_t console_duration(const char *text)
 {
 	static const struct {
 		const char *unit;
 		int64_t ns;
 	} units[] = {{"ms", 1000000}, {"s", 1000000000}, {"m", INT64_C(60000000000)},
 	    {"min", INT64_C(60000000000)}, {"h", INT64_C(3600000000000)}};
-	char text[24];
-	if (token->kind == TOKEN_SYMBOL || token->kind == TOKEN_QUOTED || !unquote(token, text, sizeof text))
-		return -1;
 	int64_t number = 0;
 	size_t i = 0;
 	for (; text[i] >= '0' && text[i] <= '9' && i < 9; i++)
@@ -318,6 +315,14 @@ static int64_t duration(const struct token *token)
 			return number > INT64_C(86400000000000) / units[u].ns ? -1 : number * units[u].ns;
 	}
 	return -1;
+}
+
+static int64_t duration(const struct token *token)
+{
+	char text[24];
+	if (token->kind == TOKEN_SYMBOL || token->kind == TOKEN_QUOTED || !unquote(token, text, sizeof text))
+		return -1;
+	return console_duration(text);
 }
 
 static bool parse_duration(

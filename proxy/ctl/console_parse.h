@@ -51,6 +51,9 @@ enum statement_found { STATEMENT_FOUND, STATEMENT_NONE, STATEMENT_WRONG };
 /* Reads the statement at text[*at] and moves *at past its semicolon. NONE: only blanks were left. WRONG: *error says why; *at is undefined. */
 enum statement_found statement_parse(const char *text, size_t *at, struct statement *out, struct statement_error *error);
 
+/* "500ms", "5s", "2m", "1h": nanoseconds, at most a day; -1: it is not that. */
+int64_t console_duration(const char *text);
+
 const char *command_name(enum command command);
 enum console_right command_right(enum command command);
 

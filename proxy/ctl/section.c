@@ -4,7 +4,6 @@
 #include <string.h>
 
 #include "base/mem.h"
-#include "net/pq.h"
 #include "net/tls.h"
 #include "schema/link.h"
 
@@ -130,22 +129,7 @@ bool section_same_link(const struct conf_database *a, const struct conf_database
 	    same_text(a->recorded.statement, b->recorded.statement) && a->lease_ns == b->lease_ns;
 }
 
-static void note_database(const char *name, const char *value, void *arg)
-{
-	bool *named = arg;
-	if (strcmp(name, "PGDATABASE") == 0 && value && value[0])
-		*named = true;
-}
-
 char *section_link_dbname(const struct conf_database *section, const char *name)
 {
-	bool named = false;
-	char error[8];
-	/* under "*" one dsn serves many databases: which one is said here, whatever it says */
-	if (strcmp(section->name, "*") == 0)
-		return mem_strdup(section->upstream.dbname ? section->upstream.dbname : name);
-	pq_environment(section->control.dsn, NULL, note_database, &named, error, sizeof error);
-	if (named)
-		return NULL;
 	return mem_strdup(section->upstream.dbname ? section->upstream.dbname : name);
 }

@@ -18,7 +18,8 @@ bool section_check(const struct conf_database *section, char *error, size_t erro
 /* Would a control link made for `a` do for `b`? */
 bool section_same_link(const struct conf_database *a, const struct conf_database *b);
 
-/* The server's name of the database for the control link of the clients' `name`; NULL: the dsn names it itself. Owned by the caller. */
+/* The database that the control link reads: the one that the clients of `name` are sent to, whatever the dsn says, for a version recorded anywhere else
+ * would say nothing of it. Owned by the caller. */
 char *section_link_dbname(const struct conf_database *section, const char *name);
 
 #endif

@@ -1,0 +1,173 @@
+#include "ctl/cli.h"
+
+#include <event2/event.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/conf.h"
+
+#define DEFAULT_CONFIG "/etc/headgate/headgate.yaml"
+
+static int cmd_version(int argc, char **argv);
+static int cmd_help(int argc, char **argv);
+
+struct subcommand {
+	const char *name;
+	int (*run)(int argc, char **argv);
+	const char *what, *example;
+};
+static const struct subcommand subcommands[] = {
+    {"serve", cmd_serve, "run the proxy", "headgate serve -c headgate.yaml"},
+    {"check", cmd_check, "is the configuration right? tells every error, starts nothing",
+	"headgate check -c headgate.yaml"},
+    {"init", cmd_init, "make the ledger and its triggers in a database", "headgate init -d shop"},
+    {"exec", cmd_exec, "conduct a migration: hold every client, run a command, let them go",
+	"headgate exec -d shop -m \"orders get a note\" -- alembic upgrade head"},
+    {"resolve", cmd_resolve, "say what became of a run that was left half way",
+	"headgate resolve -d shop --help"},
+    {"hold", cmd_hold, "hold every client until Ctrl-C",
+	"headgate hold -d shop --max 20s --reason \"moving house\""},
+    {"release", cmd_release, "end a hold", "headgate release -d shop"},
+    {"status", cmd_status, "the gates: open, draining, holding or shut, and why", "headgate status"},
+    {"version", cmd_version, "print the version", "headgate version"},
+    {"help", cmd_help, "this text, or a command's own", "headgate help exec"},
+};
+#define SUBCOMMANDS (sizeof subcommands / sizeof *subcommands)
+
+static void overview(FILE *to)
+{
+	fputs("headgate: holds, forwards or turns away PostgreSQL clients by schema version.\n"
+	      "\n"
+	      "Usage: headgate COMMAND [OPTION]...\n"
+	      "\n",
+	    to);
+	for (size_t i = 0; i < SUBCOMMANDS; i++)
+		fprintf(to, "  %-8s %s\n           $ %s\n", subcommands[i].name, subcommands[i].what,
+		    subcommands[i].example);
+	fputs("\n"
+	      "Every command explains itself: headgate COMMAND --help. All read -c FILE, $HEADGATE_CONFIG "
+	      "or " DEFAULT_CONFIG ".\n"
+	      "\n"
+	      "Exit status: 0 done; 1 failed (status: a gate is not open); 2 wrong usage; 3 wrong "
+	      "configuration;\n"
+	      "4 the server or the proxy cannot be reached. exec exits as its command does.\n",
+	    to);
+}
+
+static const struct subcommand *find(const char *name)
+{
+	for (size_t i = 0; i < SUBCOMMANDS; i++) {
+		if (strcmp(subcommands[i].name, name) == 0)
+			return &subcommands[i];
+	}
+	return NULL;
+}
+
+/* The one that begins alike, for a slip of the hand; or NULL. */
+static const char *nearest(const char *name)
+{
+	const char *best = NULL;
+	size_t most = 1;
+	for (size_t i = 0; i < SUBCOMMANDS; i++) {
+		size_t n = 0;
+		while (name[n] && subcommands[i].name[n] == name[n])
+			n++;
+		if (n > most) {
+			most = n;
+			best = subcommands[i].name;
+		}
+	}
+	return best;
+}
+
+static int unknown(const char *name)
+{
+	const char *meant = nearest(name);
+	fprintf(stderr, "headgate: no command \"%s\"", name);
+	if (meant)
+		fprintf(stderr, "; did you mean \"%s\"?\n", meant);
+	else
+		fputs(". headgate help lists them.\n", stderr);
+	return CLI_USAGE;
+}
+
+static int cmd_version(int argc, char **argv)
+{
+	(void)argc;
+	(void)argv;
+	printf("headgate " HEADGATE_VERSION " (libevent %s)\n", event_get_version());
+	return CLI_OK;
+}
+
+static int cmd_help(int argc, char **argv)
+{
+	if (argc < 2) {
+		overview(stdout);
+		return CLI_OK;
+	}
+	const struct subcommand *subcommand = find(argv[1]);
+	if (!subcommand)
+		return unknown(argv[1]);
+	if (subcommand->run == cmd_help || subcommand->run == cmd_version) {
+		printf("%s: %s\n\nExample:  %s\n", subcommand->name, subcommand->what, subcommand->example);
+		return CLI_OK;
+	}
+	char ask[] = "--help";
+	char *words[] = {argv[1], ask, NULL};
+	return subcommand->run(2, words);
+}
+
+int cli_main(int argc, char **argv)
+{
+	if (argc < 2) {
+		overview(stderr);
+		return CLI_USAGE;
+	}
+	const char *name = argv[1];
+	if (strcmp(name, "--help") == 0 || strcmp(name, "-h") == 0)
+		name = "help";
+	else if (strcmp(name, "--version") == 0 || strcmp(name, "-V") == 0)
+		name = "version";
+	const struct subcommand *subcommand = find(name);
+	if (!subcommand)
+		return unknown(name);
+	return subcommand->run(argc - 1, argv + 1);
+}
+
+struct conf *cli_conf(const char *path)
+{
+	const char *from = getenv("HEADGATE_CONFIG");
+	struct conf_errors errors = {0};
+	if (!path)
+		path = from && from[0] ? from : DEFAULT_CONFIG;
+	struct conf *conf = conf_load(path, &errors);
+	for (unsigned i = 0; i < errors.count; i++)
+		fprintf(stderr, "%s\n", errors.lines[i]);
+	conf_errors_free(&errors);
+	return conf;
+}
+
+const struct conf_database *cli_database(const struct conf *conf, const char *name)
+{
+	const struct conf_database *found = NULL;
+	if (name) {
+		for (unsigned i = 0; i < conf->database_count && !found; i++) {
+			if (strcmp(conf->databases[i].name, name) == 0)
+				found = &conf->databases[i];
+		}
+		found = found ? found : conf_database(conf, name);
+	} else if (conf->database_count == 1 && strcmp(conf->databases[0].name, "*") != 0) {
+		found = &conf->databases[0];
+	}
+	if (found)
+		return found;
+	if (name)
+		fprintf(stderr, "headgate: %s has no database \"%s\". It has:", conf->path, name);
+	else
+		fprintf(stderr, "headgate: which database? Say it with -d. %s has:", conf->path);
+	for (unsigned i = 0; i < conf->database_count; i++)
+		fprintf(stderr, " %s", conf->databases[i].name);
+	fputs("\n", stderr);
+	return NULL;
+}
