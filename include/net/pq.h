@@ -62,13 +62,13 @@ int pq_server_version(const struct pq *pq); /* 150004 */
 
 /* The connection's parameters as libpq's environment variables for a child process: calls set("PGHOST", "db1") and so on, DATABASE_URL included;
  * value NULL: take that variable out (PGSERVICE, which would win over the others). Service file and our own environment are resolved into them.
- * Works on the dsn alone, without a connection. False with a text when the dsn is wrong. */
+ * PGDATABASE only where a database is named. Works on the dsn alone, without a connection. False with a text when the dsn is wrong. */
 bool pq_environment(const char *dsn, const char *dbname, void (*set)(const char *name, const char *value, void *arg), void *arg,
     char *error, unsigned error_size);
 /* Checks a dsn, its service file included: NULL, or why it is wrong (thread-local text, until the next call). */
 const char *pq_dsn_error(const char *dsn);
-/* The user that a dsn connects as, as libpq resolves it (dsn, service, environment, operating system), and its database; to be freed. NULL when the
- * dsn is wrong. */
+/* The user that a dsn connects as, as libpq resolves it (dsn, service, environment, operating system), and the database that it names, NULL when it
+ * leaves that to the user's name. To be freed. NULL when the dsn is wrong. */
 char *pq_dsn_user(const char *dsn);
 char *pq_dsn_dbname(const char *dsn);
 

@@ -21,6 +21,25 @@ static void copy_error(const char *message, char *error, unsigned error_size)
 	mem_free(&line);
 }
 
+/* Undoes what the probe put in, and the database that libpq made up of the user's name. A service file's we
+ * cannot tell from that, and believe. */
+static void take_back(PQconninfoOption *options, const PQconninfoOption *given, const char *dbname)
+{
+	bool named = dbname != NULL || pq_dsn_value(given, "dbname") != NULL ||
+	    getenv("PGDATABASE") != NULL || pq_dsn_value(given, "service") != NULL ||
+	    getenv("PGSERVICE") != NULL;
+	for (PQconninfoOption *o = options; o->keyword != NULL; o++) {
+		if (strcmp(o->keyword, "gssencmode") == 0) {
+			const char *asked = pq_dsn_value(given, "gssencmode");
+			PQfreemem(o->val);
+			o->val = asked != NULL ? strdup(asked) : NULL; /* libpq frees it */
+		} else if (strcmp(o->keyword, "dbname") == 0 && !named) {
+			PQfreemem(o->val);
+			o->val = NULL;
+		}
+	}
+}
+
 /* libpq resolves service file, environment and defaults only on its way to a connection. So it is sent that
  * way with one value that stops it after resolving and before the first socket, and then asked what it
  * understood. */
@@ -44,13 +63,8 @@ PQconninfoOption *pq_dsn_options(const char *dsn, const char *dbname, char *erro
 		copy_error(NULL, error, error_size);
 	PQfinish(conn);
 
-	for (PQconninfoOption *o = options; o != NULL && o->keyword != NULL; o++) {
-		if (strcmp(o->keyword, "gssencmode") != 0)
-			continue;
-		const char *asked = pq_dsn_value(given, "gssencmode");
-		PQfreemem(o->val);
-		o->val = asked != NULL ? strdup(asked) : NULL; /* libpq frees it */
-	}
+	if (options != NULL)
+		take_back(options, given, dbname);
 	PQconninfoFree(given);
 	return options;
 }
@@ -187,15 +201,13 @@ const char *pq_dsn_error(const char *dsn)
 	return NULL;
 }
 
-static char *resolved(const char *dsn, const char *keyword, const char *otherwise)
+static char *resolved(const char *dsn, const char *keyword)
 {
 	char error[256];
 	PQconninfoOption *options = pq_dsn_options(dsn, NULL, error, sizeof(error));
 	if (options == NULL)
 		return NULL;
 	const char *value = pq_dsn_value(options, keyword);
-	if (value == NULL && otherwise != NULL)
-		value = pq_dsn_value(options, otherwise);
 	char *copy = value != NULL ? mem_strdup(value) : NULL;
 	PQconninfoFree(options);
 	return copy;
@@ -203,12 +215,12 @@ static char *resolved(const char *dsn, const char *keyword, const char *otherwis
 
 char *pq_dsn_user(const char *dsn)
 {
-	return resolved(dsn, "user", NULL);
+	return resolved(dsn, "user");
 }
 
 char *pq_dsn_dbname(const char *dsn)
 {
-	return resolved(dsn, "dbname", "user");
+	return resolved(dsn, "dbname");
 }
 
 /* Appends s with everything but RFC 3986's unreserved characters percent-encoded. */
@@ -310,8 +322,6 @@ bool pq_environment(const char *dsn, const char *dbname,
 		else if (value != NULL)
 			set(o->envvar, value, arg);
 	}
-	if (pq_dsn_value(options, "dbname") == NULL && pq_dsn_value(options, "user") != NULL)
-		set("PGDATABASE", pq_dsn_value(options, "user"), arg);
 	char *url = url_text(options, given);
 	set("DATABASE_URL", url, arg);
 	mem_free(&url);

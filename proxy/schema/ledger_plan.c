@@ -95,6 +95,29 @@ static char *grant_sql(const char *control_role, const char *run_role)
 	return sql;
 }
 
+/* Not ours to grant, so only told. */
+static char *conductor_sql(const char *run_role)
+{
+	char *name = sql_literal(run_role);
+	char *sql = mem_printf("DO $headgate$\n"
+			       "DECLARE\n"
+			       "\tlacks text := (SELECT pg_catalog.string_agg(r, ', ') FROM "
+			       "pg_catalog.unnest(ARRAY['pg_read_all_stats', 'pg_signal_backend']) r\n"
+			       "\t\tWHERE NOT pg_catalog.pg_has_role(%1$s, r, 'USAGE'));\n"
+			       "BEGIN\n"
+			       "\tIF lacks IS NULL THEN\n"
+			       "\t\tRAISE NOTICE 'headgate: in order';\n"
+			       "\tELSE\n"
+			       "\t\tRAISE NOTICE 'headgate: it is not in %%, without which a run cannot see "
+			       "or end what other roles leave in its way: GRANT %% TO %%',\n"
+			       "\t\t\tlacks, lacks, pg_catalog.quote_ident(%1$s);\n"
+			       "\tEND IF;\n"
+			       "END $headgate$",
+	    name);
+	mem_free(&name);
+	return sql;
+}
+
 char *ledger_nudge_sql(const struct conf_recorded *section, const char *control_role)
 {
 	char *table = reader_table(section), *name = sql_literal(table), *role = sql_identifier(control_role),
@@ -165,6 +188,7 @@ struct ledger_plan ledger_plan(
 		step(&plan, mem_printf("ledger version %d", ledger_migrations[i].version),
 		    apply_sql(&ledger_migrations[i]));
 	step(&plan, mem_printf("rights of role %s", control_role), grant_sql(control_role, run_role));
+	step(&plan, mem_printf("role %s as a conductor", run_role), conductor_sql(run_role));
 
 	char *table = reader_table(section);
 	/* The ledger's own table has its nudge. */

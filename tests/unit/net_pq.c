@@ -394,7 +394,7 @@ static void environment_for_a_child(void **state)
 		    "DATABASE_URL=postgresql://ops@/other?host=%2Frun%2Fpg&port=5432\n"}},
 	    {"postgresql://ops@[::1]:6000,db2/shop", NULL,
 		{"DATABASE_URL=postgresql://ops@[::1]:6000,db2:5432/shop\n", "PGPORT=6000,\n"}},
-	    {"user=ops host=h", NULL, {"PGDATABASE=ops\n", "DATABASE_URL=postgresql://ops@h:5432/ops\n"}},
+	    {"user=ops host=h", NULL, {"PGUSER=ops\n", "DATABASE_URL=postgresql://ops@h:5432/ops\n"}},
 	};
 	for (unsigned i = 0; i < sizeof(table) / sizeof(table[0]); i++) {
 		struct environment environment = {""};
@@ -406,7 +406,11 @@ static void environment_for_a_child(void **state)
 				fail_msg(
 				    "%s: no %s in %s", table[i].dsn, table[i].lines[l], environment.text);
 	}
+	struct environment unnamed = {""};
 	char error[200] = "";
+	assert_true(pq_environment("user=ops host=h", NULL, on_set, &unnamed, error, sizeof(error)));
+	assert_null(strstr(unnamed.text, "PGDATABASE"));
+	assert_null(pq_dsn_dbname("user=ops host=h"));
 	assert_false(pq_environment("host", NULL, on_set, &(struct environment){""}, error, sizeof(error)));
 	assert_true(error[0] != '\0');
 	assert_null(pq_dsn_error("host=x"));
