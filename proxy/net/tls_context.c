@@ -199,6 +199,9 @@ static void set_habits(SSL_CTX *ssl, enum tls_role role)
 	 * to be called. */
 	SSL_CTX_set_mode(ssl,
 	    SSL_MODE_RELEASE_BUFFERS | SSL_MODE_ENABLE_PARTIAL_WRITE | SSL_MODE_ACCEPT_MOVING_WRITE_BUFFER);
+	/* Without AUTO_RETRY a read ends after a message that carries no data; with it, a peer that sends key
+	 * updates as fast as we work them off would keep a worker inside one call for good. */
+	SSL_CTX_clear_mode(ssl, SSL_MODE_AUTO_RETRY);
 	/* No tickets and no cache, as PostgreSQL: libpq resumes no session, tickets cost work in each
 	 * handshake and memory after it, and a resumed session would not look at the revocation list again.
 	 */

@@ -1,8 +1,6 @@
 /* Streams, plain and TLS: the known traps one by one. */
 #include "net_tls_certs.h"
 
-#include <sys/uio.h>
-
 static struct tls_context *server_context, *client_context;
 
 static int set_up(void **state)
@@ -537,6 +535,74 @@ static void test_key_update(void **state)
 	}
 }
 
+/* A peer that asks for new keys without end and reads none of our answers: a read takes a bounded time, and
+ * says at last that it waits for room, so that its owner does not spin. */
+static void test_key_update_flood(void **state)
+{
+	(void)state;
+	struct stream server, server_end, client, client_end;
+	static char bytes[60000];
+	short wants;
+	int small = 3000, done = 0, client_done = 0;
+	certs_pair(&server, &server_end);
+	certs_pair(&client, &client_end);
+	assert_true(tls_start(&server, server_context, NULL, false));
+	SSL_CTX *context = SSL_CTX_new(TLS_client_method());
+	SSL *ssl = SSL_new(context);
+	SSL_set_fd(ssl, client.fd);
+	SSL_set_connect_state(ssl);
+	for (int turn = 0; turn < 100 && (done == 0 || client_done == 0); turn++) {
+		client_done = client_done ? client_done : SSL_do_handshake(ssl) == 1;
+		carry(&client_end, &server_end, 20000);
+		done = done ? done : tls_handshake(&server, &wants);
+		carry(&server_end, &client_end, 20000);
+	}
+	assert_true(done == 1 && client_done == 1);
+
+	/* Thousands that wait in the socket are not worked off in one call. */
+	size_t size = 0;
+	while (size + 100 < sizeof(bytes)) {
+		SSL_key_update(ssl, SSL_KEY_UPDATE_NOT_REQUESTED);
+		assert_int_equal(1, SSL_do_handshake(ssl));
+		ssize_t n = recv(client_end.fd, bytes + size, sizeof(bytes) - size, 0);
+		assert_true(n > 0);
+		size += (size_t)n;
+	}
+	assert_int_equal(size, send(server_end.fd, bytes, size, 0));
+	unsigned reads = 0;
+	for (; ready(&server, EV_READ, 0); reads++) {
+		assert_int_equal(-1, stream_read(&server, bytes, sizeof(bytes)));
+		assert_int_equal(EAGAIN, errno);
+		assert_false(stream_pending(&server));
+	}
+	assert_true(reads >= 3);
+
+	/* Nobody reads what we answer. */
+	setsockopt(server.fd, SOL_SOCKET, SO_SNDBUF, &small, sizeof(small));
+	for (unsigned turn = 0; stream_wants_read(&server) != EV_WRITE; turn++) {
+		assert_true(turn < 200000);
+		SSL_key_update(ssl, SSL_KEY_UPDATE_REQUESTED);
+		assert_int_equal(1, SSL_do_handshake(ssl));
+		carry(&client_end, &server_end, 20000);
+		assert_int_equal(-1, stream_read(&server, bytes, sizeof(bytes)));
+		assert_int_equal(EAGAIN, errno);
+	}
+	/* Room again: the read goes on to wait for bytes. */
+	for (int turn = 0; turn < 1000 && stream_wants_read(&server) == EV_WRITE; turn++) {
+		while (recv(server_end.fd, bytes, sizeof(bytes), 0) > 0)
+			;
+		assert_int_equal(-1, stream_read(&server, bytes, sizeof(bytes)));
+		assert_int_equal(EAGAIN, errno);
+	}
+	assert_int_equal(EV_READ, stream_wants_read(&server));
+	SSL_free(ssl);
+	SSL_CTX_free(context);
+	stream_close(&server);
+	stream_close(&server_end);
+	stream_close(&client);
+	stream_close(&client_end);
+}
+
 /* The value may be copied: the session does not know where its stream lies. */
 static void test_moved(void **state)
 {
@@ -589,6 +655,7 @@ int main(void)
 	    cmocka_unit_test(test_big),
 	    cmocka_unit_test(test_pending),
 	    cmocka_unit_test(test_key_update),
+	    cmocka_unit_test(test_key_update_flood),
 	    cmocka_unit_test(test_moved),
 	    cmocka_unit_test(test_foreign_errors),
 	};
