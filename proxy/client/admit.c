@@ -8,6 +8,10 @@
 #include "net/listen.h"
 #include "session.h"
 
+/* The server cuts names to so many bytes (NAMEDATALEN less one): a longer one means the database that its
+ * beginning names. */
+#define NAME_BYTES 63
+
 static struct verdict ask(const struct session *s)
 {
 	const struct service *service = s->place->service;
@@ -94,16 +98,15 @@ static bool carrier_enabled(const struct conf_database *section, enum conf_carri
 static char *wanted_name(const struct session *s)
 {
 	const struct conf *conf = s->worker->conf;
-	const char *whole = s->dbname;
+	char *whole = mem_strndup(s->dbname, NAME_BYTES);
 	const struct conf_database *section = conf_database(conf, whole);
 	if (section != NULL && strcmp(section->name, whole) == 0)
-		return mem_strdup(whole);
+		return whole;
 	char *base = startup_database_base(&s->entry->startup);
 	section = conf_database(conf, base);
-	if (section != NULL && carrier_enabled(section, CARRIER_DATABASE))
-		return base;
-	mem_free(&base);
-	return mem_strdup(whole);
+	bool cut = section != NULL && carrier_enabled(section, CARRIER_DATABASE);
+	mem_free(cut ? &whole : &base);
+	return cut ? base : whole;
 }
 
 static bool declare(struct session *s)
