@@ -140,6 +140,7 @@ static bool without_ledger(struct link *link)
 		/* A run may be active: no lease before the first renewal has seen that there is none. */
 		link->ledger = true;
 		round->again = true;
+		link_set_trouble(link, "", NULL);
 		return false;
 	}
 	link_set_flag(link, &news->registered, false);
