@@ -312,12 +312,11 @@ void admit_waiting(struct session *s)
 	} else {
 		/* what TLS decrypts cannot be put back: a little is kept here */
 		uint8_t bytes[2048];
-		n = stream_read(&s->client.stream, bytes, sizeof bytes);
+		n = session_read(s, &s->client, bytes, sizeof bytes);
 		if (n > 0) {
 			first = bytes[0];
 			s->stash = mem_dup(bytes, (size_t)n);
 			s->stash_size = (size_t)n;
-			s->client.bytes += (uint64_t)n;
 		}
 	}
 	if (n < 0 && errno == EAGAIN)
@@ -454,14 +453,13 @@ void admit_discard(struct session *s)
 			return;
 		}
 	}
-	ssize_t n = stream_read(&s->client.stream, s->worker->buffer, 4096);
+	ssize_t n = session_read(s, &s->client, s->worker->buffer, 4096);
 	if (n < 0 && errno == EAGAIN)
 		return;
 	if (n <= 0) {
 		session_close(s, n == 0 ? REASON_CLIENT_VANISHED : REASON_CLIENT_ERROR, NULL);
 		return;
 	}
-	s->client.bytes += (uint64_t)n;
 	if (discard(s, s->worker->buffer, (size_t)n))
 		discarded(s);
 }

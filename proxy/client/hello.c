@@ -171,7 +171,7 @@ void hello_readable(struct session *s)
 	/* A packet is at most STARTUP_BYTES; a client may push what follows a StartupMessage along with it.
 	 */
 	size_t room = STARTUP_BYTES + 64 - entry->input_size;
-	ssize_t n = stream_read(&s->client.stream, s->worker->buffer, room);
+	ssize_t n = session_read(s, &s->client, s->worker->buffer, room);
 	if (n < 0 && errno == EAGAIN)
 		return;
 	if (n <= 0) {
@@ -179,7 +179,6 @@ void hello_readable(struct session *s)
 		    n == 0 ? NULL : stream_error(&s->client.stream));
 		return;
 	}
-	s->client.bytes += (uint64_t)n;
 	entry->input = mem_realloc(entry->input, entry->input_size + (size_t)n);
 	memcpy(entry->input + entry->input_size, s->worker->buffer, (size_t)n);
 	entry->input_size += (size_t)n;

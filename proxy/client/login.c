@@ -244,7 +244,8 @@ void login_server_readable(struct session *s)
 {
 	struct entry *entry = s->entry;
 	uint8_t *buffer = s->worker->buffer;
-	ssize_t n = stream_read(&s->server.stream, buffer, LOGIN_BYTES);
+	bool first = s->server.bytes == 0;
+	ssize_t n = session_read(s, &s->server, buffer, LOGIN_BYTES);
 	if (n < 0 && errno == EAGAIN)
 		return;
 	if (n <= 0) {
@@ -256,8 +257,6 @@ void login_server_readable(struct session *s)
 				  : "the server closed the connection during the login");
 		return;
 	}
-	bool first = s->server.bytes == 0;
-	s->server.bytes += (uint64_t)n;
 	const uint8_t *bytes = buffer;
 	size_t size = (size_t)n;
 	uint8_t *joined = NULL;
@@ -307,13 +306,12 @@ void login_server_readable(struct session *s)
 void login_client_readable(struct session *s)
 {
 	struct entry *entry = s->entry;
-	ssize_t n = stream_read(&s->client.stream, s->worker->buffer, LOGIN_BYTES);
+	ssize_t n = session_read(s, &s->client, s->worker->buffer, LOGIN_BYTES);
 	if (n == 0 || (n < 0 && errno != EAGAIN)) {
 		session_close(s, n == 0 ? REASON_CLIENT_VANISHED : REASON_CLIENT_ERROR, NULL);
 		return;
 	}
 	if (n > 0) {
-		s->client.bytes += (uint64_t)n;
 		append(&entry->input, &entry->input_size, s->worker->buffer, (size_t)n);
 	}
 	size_t at = 0;

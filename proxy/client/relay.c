@@ -186,14 +186,13 @@ void relay_resume(struct session *s)
 void relay_client_readable(struct session *s)
 {
 	uint8_t *buffer = s->worker->buffer;
-	ssize_t n = stream_read(&s->client.stream, buffer, WORKER_BUFFER);
+	ssize_t n = session_read(s, &s->client, buffer, WORKER_BUFFER);
 	if (n <= 0) {
 		if (n < 0 && errno == EAGAIN)
 			return;
 		relay_client_gone(s, n < 0);
 		return;
 	}
-	s->client.bytes += (uint64_t)n;
 	input(s, buffer, (size_t)n);
 	if (s->stash_size > 0 || s->server.backlog != NULL)
 		watch_client(s);
@@ -258,7 +257,7 @@ static void server_ended(struct session *s, const char *why)
 void relay_server_readable(struct session *s)
 {
 	uint8_t *buffer = s->worker->buffer;
-	ssize_t n = stream_read(&s->server.stream, buffer, WORKER_BUFFER);
+	ssize_t n = session_read(s, &s->server, buffer, WORKER_BUFFER);
 	if (n <= 0) {
 		if (n < 0 && errno == EAGAIN)
 			return;
@@ -268,7 +267,6 @@ void relay_server_readable(struct session *s)
 			  : "the server closed the connection unexpectedly");
 		return;
 	}
-	s->server.bytes += (uint64_t)n;
 	if (!tracker_server(&s->tracker, buffer, (size_t)n)) {
 		session_close(s, REASON_SERVER_PROTOCOL, s->tracker.violation);
 		return;

@@ -120,10 +120,10 @@ static void on_client(evutil_socket_t fd, short what, void *arg)
 		admit_waiting(s);
 		break;
 	case STATE_WAITING:
-		if (what & EV_READ)
-			admit_discard(s);
-		else
+		if (what & EV_CLOSED)
 			session_close(s, REASON_CLIENT_VANISHED, NULL);
+		else
+			admit_discard(s);
 		break;
 	case STATE_HELD:
 	case STATE_DIAL:
@@ -132,7 +132,7 @@ static void on_client(evutil_socket_t fd, short what, void *arg)
 		break;
 	case STATE_LINGER: {
 		/* whatever the client still sends is of no interest; its end is */
-		ssize_t n = stream_read(&s->client.stream, s->worker->buffer, WORKER_BUFFER);
+		ssize_t n = session_read(s, &s->client, s->worker->buffer, WORKER_BUFFER);
 		if (n == 0 || (n < 0 && errno != EAGAIN))
 			session_enter(s, STATE_CLOSED);
 		break;
@@ -191,6 +191,18 @@ void session_watch(struct session *s, struct leg *leg, short what)
 	/* no event will tell of what TLS has already decrypted */
 	if ((what & EV_READ) && stream_pending(&leg->stream))
 		event_active(&leg->event, EV_READ, 0);
+}
+
+ssize_t session_read_odd(struct session *s, struct leg *leg, ssize_t n)
+{
+	if (n < 0 && errno == EAGAIN) {
+		session_watch(s, leg, stream_wants_read(&leg->stream));
+		errno = EAGAIN;
+	} else if (n > 0) {
+		leg->bytes += (uint64_t)n;
+		session_watch(s, leg, EV_READ);
+	}
+	return n;
 }
 
 void session_timer(struct session *s, int64_t span_ns)

@@ -138,6 +138,18 @@ static inline struct session *session_from(void *arg)
 	return s;
 }
 
+/* Reads a leg; counts what came. After EAGAIN the leg's event waits for what the stream needs: a TLS read may
+ * first have to write. */
+ssize_t session_read_odd(struct session *s, struct leg *leg, ssize_t n);
+static inline ssize_t session_read(struct session *s, struct leg *leg, void *buffer, size_t size)
+{
+	ssize_t n = stream_read(&leg->stream, buffer, size);
+	if (n <= 0 || leg->watching == EV_WRITE)
+		return session_read_odd(s, leg, n);
+	leg->bytes += (uint64_t)n;
+	return n;
+}
+
 /* hello.c */
 void hello_readable(struct session *s);
 void hello_handshake(struct session *s);
