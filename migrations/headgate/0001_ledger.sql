@@ -158,7 +158,9 @@ BEGIN
 			pids = EXCLUDED.pids
 		RETURNING (xmax = 0) INTO fresh;
 	IF fresh THEN
-		DELETE FROM headgate.proxy p WHERE p.seen_at < clock_timestamp() - interval '1 day';
+		-- Those that never said goodbye; SKIP LOCKED, as another newcomer may be at it.
+		DELETE FROM headgate.proxy d WHERE d.proxy_id IN (SELECT p.proxy_id FROM headgate.proxy p
+			WHERE p.seen_at < clock_timestamp() - interval '1 day' FOR UPDATE SKIP LOCKED);
 	END IF;
 
 	-- A new snapshot from here on: see the rule above.

@@ -61,10 +61,14 @@ static void on_renewal(const struct pq_result *result, void *arg)
 		round->heard = true;
 		return;
 	}
-	failed(round, "the ledger", result->sqlstate,
-	    result->ok ? "an answer that is none of our ledger's: run `headgate init`" : result->message);
-	if (result->ok || means_no_ledger(result->sqlstate))
-		link->ledger = false;
+	bool gone = result->ok || means_no_ledger(result->sqlstate);
+	if (gone)
+		link->ledger = false; /* the next round asks what there is */
+	char *why =
+	    mem_printf("%s%s", result->ok ? "an answer that is none of our ledger's" : result->message,
+		gone ? "; if that stays, run `headgate init`" : "");
+	failed(round, "the ledger", result->sqlstate, why);
+	mem_free(&why);
 }
 
 static void on_probe(const struct pq_result *result, void *arg)

@@ -73,15 +73,14 @@ static void on_news(const struct link_news *news, void *arg)
 }
 
 /* Every test's struct is static: a test that failed leaves its link behind, which goes on telling. */
-static void start(struct seen *seen, const char *dsn, const char *dbname, int64_t lease_ns)
+static void start_with(
+    struct seen *seen, const char *dsn, const char *dbname, int64_t lease_ns, struct conf_recorded recorded)
 {
 	char error[200];
 	memset(seen, 0, sizeof(*seen));
 	snprintf(seen->dsn, sizeof(seen->dsn), "%s", dsn);
-	seen->section = (struct conf_database){.name = S("shop"),
-	    .lease_ns = lease_ns,
-	    .control = {.dsn = seen->dsn},
-	    .recorded = {.reader = S("alembic"), .schema = S("public")}};
+	seen->section = (struct conf_database){
+	    .name = S("shop"), .lease_ns = lease_ns, .control = {.dsn = seen->dsn}, .recorded = recorded};
 	seen->lease = lease_new();
 	seen->link = link_start(&(struct link_request){.base = base,
 				    .resolver = resolver,
@@ -96,6 +95,12 @@ static void start(struct seen *seen, const char *dsn, const char *dbname, int64_
 	    error, sizeof(error));
 	assert_non_null(seen->link);
 	assert_int_equal(seen->news, 0);
+}
+
+static void start(struct seen *seen, const char *dsn, const char *dbname, int64_t lease_ns)
+{
+	start_with(seen, dsn, dbname, lease_ns,
+	    (struct conf_recorded){.reader = S("alembic"), .schema = S("public")});
 }
 
 static void stop(struct seen *seen)
@@ -448,6 +453,51 @@ static void a_server_that_says_nothing(void **state)
 	stop(&seen);
 }
 
+static void other_readers(void **state)
+{
+	(void)state;
+	static struct seen seen;
+	start_with(&seen, pg_dsn(&cluster, "shop"), NULL, 5 * CLOCK_S,
+	    (struct conf_recorded){.reader = S("headgate"), .schema = S("headgate")});
+	until(seen.fresh && seen.registered);
+	assert_int_equal(seen.state, RECORDED_EMPTY);
+	sql("INSERT INTO headgate.head (head) VALUES ('0002'), ('0001')");
+	until(seen.state == RECORDED_CLEAN);
+	assert_string_equal(seen.heads, "0001+0002");
+	sql("DELETE FROM headgate.head");
+	until(seen.state == RECORDED_EMPTY);
+	stop(&seen);
+
+	sql("CREATE TABLE public.mine (version bigint, dirty boolean)");
+	start_with(&seen, pg_dsn(&cluster, "shop"), NULL, 5 * CLOCK_S,
+	    (struct conf_recorded){.reader = S("sql"),
+		.statement = S("SELECT version, CASE WHEN dirty THEN 'failed' ELSE 'clean' END FROM "
+			       "public.mine -- mine\n;")});
+	until(seen.fresh && seen.registered);
+	assert_int_equal(seen.state, RECORDED_EMPTY);
+	sql("INSERT INTO public.mine VALUES (7, true)");
+	until(seen.state == RECORDED_FAILED);
+	sql("UPDATE public.mine SET dirty = false");
+	until(seen.state == RECORDED_CLEAN);
+	assert_string_equal(seen.heads, "7");
+	stop(&seen);
+
+	/* it cannot write, and a mistake is told */
+	sql("CREATE FUNCTION public.naughty() RETURNS text LANGUAGE sql AS $$INSERT INTO public.mine VALUES "
+	    "(8, false) RETURNING version::text$$");
+	const char *wrong[] = {"SELECT public.naughty()", "SELECT nothing FROM public.mine",
+	    "SELECT 1; SELECT 2", "SELECT 1) AS x; COMMIT; SELECT (2"};
+	for (unsigned i = 0; i < sizeof(wrong) / sizeof(wrong[0]); i++) {
+		start_with(&seen, pg_dsn(&cluster, "shop"), NULL, 5 * CLOCK_S,
+		    (struct conf_recorded){.reader = S("sql"), .statement = S(wrong[i])});
+		until(seen.fresh && seen.registered);
+		assert_int_equal(seen.state, RECORDED_UNREADABLE);
+		assert_true(seen.detail[0] != '\0');
+		stop(&seen);
+	}
+	assert_string_equal(sql("SELECT count(*) FROM public.mine"), "1");
+}
+
 static void no_such_database(void **state)
 {
 	(void)state;
@@ -584,6 +634,7 @@ int main(void)
 	    cmocka_unit_test(a_killed_link_comes_back),
 	    cmocka_unit_test(a_server_that_says_nothing),
 	    cmocka_unit_test(a_server_that_stops),
+	    cmocka_unit_test(other_readers),
 	    cmocka_unit_test(no_such_database),
 	    cmocka_unit_test(stopping_inside_the_news),
 	    cmocka_unit_test(runs_are_listed),
