@@ -276,7 +276,8 @@ static enum statement_found unknown_command(const struct tokens *tokens, struct 
 	for (unsigned i = 0; i < COMMAND_COUNT; i++) {
 		const char *name = command_rows[i].name;
 		unsigned d = distance(word_count(name) == 2 ? both : first, name);
-		if (d < best) {
+		/* a slip of the hand, not another word altogether */
+		if (d < best && 2 * d <= strlen(name)) {
 			best = d;
 			nearest = command_rows[i].synopsis;
 		}

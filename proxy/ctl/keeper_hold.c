@@ -36,10 +36,9 @@ static void forget_hold(struct hold *hold)
 static void end_hold(struct keeper *keeper, const char *why, const char *sqlstate, const char *detail)
 {
 	struct hold *hold = &keeper->hold;
-	char span[32];
-	conf_duration_text((clock_now() - hold->began_ns) / CLOCK_MS * CLOCK_MS, span, sizeof span);
-	log_info(keeper->name, "the hold by %s has ended after %s: %s%s%s", hold->owner, span, why,
-	    detail ? "; " : "", detail ? detail : "");
+	log_info(keeper->name, "the hold by %s has ended after %lld ms: %s%s%s", hold->owner,
+	    (long long)((clock_now() - hold->began_ns) / CLOCK_MS), why, detail ? "; " : "",
+	    detail ? detail : "");
 	/* the hold is gone before anybody hears of it: who hears may order the next one */
 	struct hold old = *hold;
 	*hold = (struct hold){0};
@@ -210,10 +209,9 @@ static bool check_hold(struct keeper *keeper, int64_t now)
 	/* who is logging in has sent no statement: worth waiting for, not worth giving up for */
 	bool logins = drain_logins(keeper->drain) > 0;
 	if (published && drain_parked(keeper->drain) && (!logins || now >= hold->drain_until_ns)) {
-		char span[32];
 		hold->complete = true;
-		conf_duration_text((now - hold->began_ns) / CLOCK_MS * CLOCK_MS, span, sizeof span);
-		log_info(keeper->name, "all clients are parked, after %s", span);
+		log_info(keeper->name, "all clients are parked, after %lld ms",
+		    (long long)((now - hold->began_ns) / CLOCK_MS));
 		tell(keeper, false, NULL, NULL, NULL);
 	} else if (now >= hold->drain_until_ns) {
 		drain_timed_out(keeper, now);

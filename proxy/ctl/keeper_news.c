@@ -7,25 +7,6 @@
 #include "keeper_private.h"
 #include "section.h"
 
-static bool same_text(const char *a, const char *b)
-{
-	return a == b || (a && b && strcmp(a, b) == 0);
-}
-
-static void log_recorded(const struct keeper *keeper, const struct link_news *news)
-{
-	const struct recorded *is = &news->recorded, *was = &keeper->recorded;
-	if (!news->fresh || (keeper->news && is->state == was->state && heads_equal(&is->heads, &was->heads)))
-		return;
-	if (!keeper->news)
-		log_info(keeper->name, "recorded version is %s (%s)%s%s", heads_text(&is->heads),
-		    recorded_state_name(is->state), is->detail ? ": " : "", is->detail ? is->detail : "");
-	else
-		log_info(keeper->name, "recorded version is %s (%s), was %s (%s)%s%s", heads_text(&is->heads),
-		    recorded_state_name(is->state), heads_text(&was->heads), recorded_state_name(was->state),
-		    is->detail ? ": " : "", is->detail ? is->detail : "");
-}
-
 static void log_run(const struct keeper *keeper, const struct link_news *news)
 {
 	const struct gate_run *is = &news->run, *was = &keeper->run;
@@ -43,6 +24,7 @@ static void log_run(const struct keeper *keeper, const struct link_news *news)
 		log_info(keeper->name, "run %lld lets traffic go", (long long)is->id);
 }
 
+/* What the link reads and what troubles it are its own lines; what follows for clients is ours. */
 static void log_lease(const struct keeper *keeper, const struct link_news *news)
 {
 	if (keeper->fresh && !news->fresh)
@@ -50,8 +32,6 @@ static void log_lease(const struct keeper *keeper, const struct link_news *news)
 		    news->trouble ? news->trouble : "no reading in time");
 	else if (!keeper->fresh && news->fresh && keeper->news)
 		log_info(keeper->name, "the lease is regained");
-	if (news->trouble && !same_text(news->trouble, keeper->trouble) && !(keeper->fresh && !news->fresh))
-		log_warning(keeper->name, "control link: %s", news->trouble);
 }
 
 static void forget_news(struct keeper *keeper)
@@ -101,7 +81,6 @@ static void on_news(const struct link_news *news, void *arg)
 	struct keeper *keeper = arg;
 	bool was_connected = keeper->connected;
 	log_lease(keeper, news);
-	log_recorded(keeper, news);
 	log_run(keeper, news);
 	bool missing = !news->fresh && news->trouble_sqlstate && strcmp(news->trouble_sqlstate, "3D000") == 0;
 	take_news(keeper, news);

@@ -159,7 +159,8 @@ static bool put_in_force(struct house *house, struct conf *conf, struct conf_err
 	}
 	if (good) {
 		set_logs(conf);
-		raise_descriptors(conf);
+		if (conf != house->conf)
+			raise_descriptors(conf);
 		keepers_apply(house->keepers, keepers);
 		listeners_apply(house->listeners, &listeners);
 		for (unsigned i = 0; i < house->worker_count; i++)
