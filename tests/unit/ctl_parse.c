@@ -30,28 +30,28 @@ static void test_names(void **state)
 		const char *text;
 		enum command command;
 	} rows[] = {
-		{"SHOW GATES", COMMAND_SHOW_GATES},
-		{"show\n gates;", COMMAND_SHOW_GATES},
-		{"Show Clients", COMMAND_SHOW_CLIENTS},
-		{"SHOW RUNS", COMMAND_SHOW_RUNS},
-		{"SHOW CONFIG", COMMAND_SHOW_CONFIG},
-		{"SHOW VERSION", COMMAND_SHOW_VERSION},
-		{"/* a */ SHOW -- b\n HELP;", COMMAND_SHOW_HELP},
-		{"HOLD", COMMAND_HOLD},
-		{"release *", COMMAND_RELEASE},
-		{"RELOAD", COMMAND_RELOAD},
-		{"shutdown", COMMAND_SHUTDOWN},
-		{";", COMMAND_EMPTY},
-		{"BEGIN", COMMAND_COURTESY},
-		{"BEGIN READ ONLY", COMMAND_COURTESY},
-		{"begin;", COMMAND_COURTESY},
-		{"SET extra_float_digits = 3", COMMAND_COURTESY},
-		{"SET application_name = 'a;b'", COMMAND_COURTESY},
-		{"select version()", COMMAND_COURTESY},
-		{"select pg_catalog.version()", COMMAND_COURTESY},
-		{"SELECT 1", COMMAND_COURTESY},
-		{"SHOW TRANSACTION ISOLATION LEVEL", COMMAND_COURTESY},
-		{"RELEASE SAVEPOINT a", COMMAND_COURTESY},
+	    {"SHOW GATES", COMMAND_SHOW_GATES},
+	    {"show\n gates;", COMMAND_SHOW_GATES},
+	    {"Show Clients", COMMAND_SHOW_CLIENTS},
+	    {"SHOW RUNS", COMMAND_SHOW_RUNS},
+	    {"SHOW CONFIG", COMMAND_SHOW_CONFIG},
+	    {"SHOW VERSION", COMMAND_SHOW_VERSION},
+	    {"/* a */ SHOW -- b\n HELP;", COMMAND_SHOW_HELP},
+	    {"HOLD", COMMAND_HOLD},
+	    {"release *", COMMAND_RELEASE},
+	    {"RELOAD", COMMAND_RELOAD},
+	    {"shutdown", COMMAND_SHUTDOWN},
+	    {";", COMMAND_EMPTY},
+	    {"BEGIN", COMMAND_COURTESY},
+	    {"BEGIN READ ONLY", COMMAND_COURTESY},
+	    {"begin;", COMMAND_COURTESY},
+	    {"SET extra_float_digits = 3", COMMAND_COURTESY},
+	    {"SET application_name = 'a;b'", COMMAND_COURTESY},
+	    {"select version()", COMMAND_COURTESY},
+	    {"select pg_catalog.version()", COMMAND_COURTESY},
+	    {"SELECT 1", COMMAND_COURTESY},
+	    {"SHOW TRANSACTION ISOLATION LEVEL", COMMAND_COURTESY},
+	    {"RELEASE SAVEPOINT a", COMMAND_COURTESY},
 	};
 	for (size_t i = 0; i < sizeof rows / sizeof *rows; i++)
 		assert_int_equal(parsed(rows[i].text).command, rows[i].command);
@@ -67,7 +67,8 @@ static void test_hold(void **state)
 	assert_false(s.on_timeout_given);
 	assert_false(s.detached);
 
-	s = parsed("hold my-db drain timeout 1500ms max '2m' on timeout Cancel reason 'it''s; time' detached;");
+	s = parsed(
+	    "hold my-db drain timeout 1500ms max '2m' on timeout Cancel reason 'it''s; time' detached;");
 	assert_string_equal(s.database, "my-db");
 	assert_false(s.database_quoted);
 	assert_int_equal(s.drain_ns, 1500 * MS);
@@ -117,33 +118,33 @@ static void test_wrong(void **state)
 	static const struct {
 		const char *text, *sqlstate, *hint; /* hint: what it must hold */
 	} rows[] = {
-		{"SHOW GATE", "42601", "SHOW GATES"},
-		{"SHOW CLIENT", "42601", "SHOW CLIENTS"},
-		{"HOLT shop", "42601", "HOLD"},
-		{"RELAOD", "42601", "RELOAD"},
-		{"PAUSE shop", "42601", "HOLD"},
-		{"RESUME", "42601", "RELEASE"},
-		{"DROP TABLE accounts", "42601", "SHOW HELP"},
-		{"HOLD shop MAX 5", "42601", "unit"},
-		{"HOLD shop MAX", "42601", "unit"},
-		{"HOLD shop MAX 0s", "42601", "unit"},
-		{"HOLD shop MAX 99999999h", "42601", "unit"},
-		{"HOLD shop MAX 25h", "42601", "unit"},
-		{"HOLD shop MAX 5s MAX 6s", "42601", ""},
-		{"HOLD shop ON TIMEOUT", "42601", "DRAIN"},
-		{"HOLD shop ON TIMEOUT WAIT", "42601", "DRAIN"},
-		{"HOLD shop REASON x", "42601", ""},
-		{"HOLD shop now", "42601", "HOLD [database|*]"},
-		{"HOLD a, b", "42601", "HOLD [database|*]"},
-		{"RELEASE shop DETACHED", "42601", "RELEASE [database|*]"},
-		{"SHOW GATES please", "42601", "SHOW GATES"},
-		{"HOLD 'shop'", "42601", "HOLD"},
-		{"HOLD \"\"", "42602", ""},
-		{"HOLD 1234567890123456789012345678901234567890123456789012345678901234", "42602", ""},
-		{"HOLD \"shop", "42601", ""},
-		{"HOLD shop REASON 'x", "42601", ""},
-		{"/* HOLD", "42601", ""},
-		{"(", "42601", ""},
+	    {"SHOW GATE", "42601", "SHOW GATES"},
+	    {"SHOW CLIENT", "42601", "SHOW CLIENTS"},
+	    {"HOLT shop", "42601", "HOLD"},
+	    {"RELAOD", "42601", "RELOAD"},
+	    {"PAUSE shop", "42601", "HOLD"},
+	    {"RESUME", "42601", "RELEASE"},
+	    {"DROP TABLE accounts", "42601", "SHOW HELP"},
+	    {"HOLD shop MAX 5", "42601", "unit"},
+	    {"HOLD shop MAX", "42601", "unit"},
+	    {"HOLD shop MAX 0s", "42601", "unit"},
+	    {"HOLD shop MAX 99999999h", "42601", "unit"},
+	    {"HOLD shop MAX 25h", "42601", "unit"},
+	    {"HOLD shop MAX 5s MAX 6s", "42601", ""},
+	    {"HOLD shop ON TIMEOUT", "42601", "DRAIN"},
+	    {"HOLD shop ON TIMEOUT WAIT", "42601", "DRAIN"},
+	    {"HOLD shop REASON x", "42601", ""},
+	    {"HOLD shop now", "42601", "HOLD [database|*]"},
+	    {"HOLD a, b", "42601", "HOLD [database|*]"},
+	    {"RELEASE shop DETACHED", "42601", "RELEASE [database|*]"},
+	    {"SHOW GATES please", "42601", "SHOW GATES"},
+	    {"HOLD 'shop'", "42601", "HOLD"},
+	    {"HOLD \"\"", "42602", ""},
+	    {"HOLD 1234567890123456789012345678901234567890123456789012345678901234", "42602", ""},
+	    {"HOLD \"shop", "42601", ""},
+	    {"HOLD shop REASON 'x", "42601", ""},
+	    {"/* HOLD", "42601", ""},
+	    {"(", "42601", ""},
 	};
 	for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
 		struct statement statement;
@@ -162,7 +163,8 @@ static void test_several(void **state)
 {
 	(void)state;
 	const char *text = "SHOW GATES; -- one\n HOLD \"a;b\" REASON 'x;y';; RELOAD ";
-	static const enum command expected[] = {COMMAND_SHOW_GATES, COMMAND_HOLD, COMMAND_EMPTY, COMMAND_RELOAD};
+	static const enum command expected[] = {
+	    COMMAND_SHOW_GATES, COMMAND_HOLD, COMMAND_EMPTY, COMMAND_RELOAD};
 	struct statement statement;
 	struct statement_error error;
 	size_t at = 0;
@@ -177,7 +179,8 @@ static void test_several(void **state)
 static void test_cut(void **state)
 {
 	(void)state;
-	const char *text = "HOLD \"a\"\"b\" DRAIN TIMEOUT 5s MAX '2m' ON TIMEOUT ABORT /* c */ REASON 'r''s' DETACHED; SHOW x";
+	const char *text = "HOLD \"a\"\"b\" DRAIN TIMEOUT 5s MAX '2m' ON TIMEOUT ABORT /* c */ REASON 'r''s' "
+			   "DETACHED; SHOW x";
 	char cut[160];
 	for (size_t n = 0; n <= strlen(text); n++) {
 		memcpy(cut, text, n);
@@ -197,12 +200,12 @@ static void test_cut(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_names),
-		cmocka_unit_test(test_hold),
-		cmocka_unit_test(test_courtesies),
-		cmocka_unit_test(test_wrong),
-		cmocka_unit_test(test_several),
-		cmocka_unit_test(test_cut),
+	    cmocka_unit_test(test_names),
+	    cmocka_unit_test(test_hold),
+	    cmocka_unit_test(test_courtesies),
+	    cmocka_unit_test(test_wrong),
+	    cmocka_unit_test(test_several),
+	    cmocka_unit_test(test_cut),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }
