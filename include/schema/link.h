@@ -59,6 +59,9 @@ void link_renew(struct link *link);
  * session of this database has gone: a run does not wait for a proxy that left. Safe inside `news`, not
  * inside a link_runs_done. */
 void link_stop(struct link **link);
+/* Closes, and stays in the ledger: for a reload that replaces the link while sessions live. Were they to
+ * leave, a run announced before the next link has registered would not wait for them. */
+void link_detach(struct link **link);
 
 /* Checks reader name and settings of a section, for `headgate check` and serve: false with a text that names
  * what to write instead. */

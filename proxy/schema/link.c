@@ -235,13 +235,19 @@ void link_renew(struct link *link)
 void link_stop(struct link **at)
 {
 	struct link *link = *at;
-	*at = NULL;
-	if (link == NULL)
-		return;
-	if (link->state == LINK_UP && link->ledger) {
+	if (link != NULL && link->state == LINK_UP && link->ledger) {
 		const char *const values[] = {link->proxy_id};
 		pq_query(link->pq, "SELECT headgate.leave($1)", values, 1, NULL, NULL);
 	}
+	link_detach(at);
+}
+
+void link_detach(struct link **at)
+{
+	struct link *link = *at;
+	*at = NULL;
+	if (link == NULL)
+		return;
 	pq_close(&link->pq);
 	event_free(link->timer);
 	event_free(link->expiry);

@@ -527,6 +527,28 @@ static void stopping_inside_the_news(void **state)
 	lease_unref(&seen.lease);
 }
 
+/* A reload: the registration does not blink. */
+static void a_link_that_is_replaced(void **state)
+{
+	(void)state;
+	static struct seen seen, next;
+	ready(&seen, 5 * CLOCK_S);
+	char pid[20];
+	snprintf(pid, sizeof(pid), "%s", sql("SELECT link_pid FROM headgate.proxy"));
+	link_detach(&seen.link);
+	assert_null(seen.link);
+	link_detach(&seen.link);
+	char gone[100];
+	snprintf(gone, sizeof(gone), "SELECT count(*) FROM pg_stat_activity WHERE pid = %s", pid);
+	while (strcmp(sql(gone), "0") != 0)
+		;
+	assert_string_equal(sql("SELECT count(*) FROM headgate.proxy"), "1");
+	ready(&next, 5 * CLOCK_S);
+	assert_string_equal(sql("SELECT count(*) FROM headgate.proxy"), "1");
+	stop(&next);
+	lease_unref(&seen.lease);
+}
+
 struct runs {
 	unsigned done, rows;
 	char first[LINK_RUNS_COLUMNS][100], error[100];
@@ -637,6 +659,7 @@ int main(void)
 	    cmocka_unit_test(other_readers),
 	    cmocka_unit_test(no_such_database),
 	    cmocka_unit_test(stopping_inside_the_news),
+	    cmocka_unit_test(a_link_that_is_replaced),
 	    cmocka_unit_test(runs_are_listed),
 	    cmocka_unit_test(a_standby_and_its_promotion),
 	};
