@@ -5,6 +5,7 @@
 
 #include <arpa/inet.h>
 #include <errno.h>
+#include <fcntl.h>
 #include <glob.h>
 #include <grp.h>
 #include <netinet/in.h>
@@ -27,6 +28,8 @@ struct pg_cluster {
 	char bin[256];
 	unsigned port;
 	pid_t pid;
+	pid_t janitor; /* removes the folder when we are gone, aborted and killed ones too */
+	int alive;     /* the pipe whose end tells it so */
 };
 
 static inline void pg_die(const char *what)
@@ -123,6 +126,28 @@ static inline void pg_cluster_stop(struct pg_cluster *pg)
 	pg->pid = 0;
 }
 
+static inline void pg_janitor(struct pg_cluster *pg)
+{
+	int ends[2];
+	if (pipe2(ends, O_CLOEXEC) != 0)
+		pg_die("no pipe");
+	pg->alive = ends[1];
+	pg->janitor = fork();
+	if (pg->janitor == 0) {
+		char byte;
+		setsid(); /* a Ctrl-C is for the test */
+		close(ends[1]);
+		while (read(ends[0], &byte, 1) < 0 && errno == EINTR)
+			;
+		/* An orphaned server may still be writing while it ends. */
+		execlp("sh", "sh", "-c",
+		    "for i in 1 2 3 4 5; do rm -rf \"$0\" 2>/dev/null && exit; sleep 1; done", pg->dir,
+		    (char *)NULL);
+		_exit(1);
+	}
+	close(ends[0]);
+}
+
 static inline void pg_cluster_new(struct pg_cluster *pg)
 {
 	glob_t found = {0};
@@ -136,6 +161,7 @@ static inline void pg_cluster_new(struct pg_cluster *pg)
 	snprintf(pg->dir, sizeof(pg->dir), "/tmp/headgate-test-XXXXXX");
 	if (mkdtemp(pg->dir) == NULL || chmod(pg->dir, 0755) != 0)
 		pg_die("no folder");
+	pg_janitor(pg);
 	const struct passwd *user = getpwnam("postgres");
 	if (geteuid() == 0 && (user == NULL || chown(pg->dir, user->pw_uid, user->pw_gid) != 0))
 		pg_die("no user postgres");
@@ -152,12 +178,8 @@ static inline void pg_cluster_new(struct pg_cluster *pg)
 static inline void pg_cluster_free(struct pg_cluster *pg)
 {
 	pg_cluster_stop(pg);
-	pid_t pid = fork();
-	if (pid == 0) {
-		execlp("rm", "rm", "-rf", pg->dir, (char *)NULL);
-		_exit(1);
-	}
-	pg_wait(pid);
+	close(pg->alive);
+	pg_wait(pg->janitor);
 }
 
 /* Runs SQL as the superuser, or dies. The first column of the first row is kept until the next call. */
