@@ -41,21 +41,12 @@ static size_t sequence(const unsigned char *s, size_t n)
 	return wrong ? 0 : length;
 }
 
-char *tail_text(const struct tail *tail)
+char *command_clean(const char *bytes, size_t size)
 {
-	unsigned char raw[COMMAND_TAIL_BYTES];
-	size_t size = tail->seen < sizeof(raw) ? (size_t)tail->seen : sizeof(raw);
-	size_t at = tail->seen < sizeof(raw) ? 0 : (size_t)(tail->seen % sizeof(raw));
-	memcpy(raw, tail->ring + at, size - at);
-	memcpy(raw + size - at, tail->ring, at);
-
-	size_t i = 0;
-	/* The cut may have gone through a character: its rest is no junk of the command's. */
-	while (tail->seen > sizeof(raw) && i < 3 && i < size && (raw[i] & 0xc0) == 0x80)
-		i++;
+	const unsigned char *raw = (const unsigned char *)bytes;
 	char *text = mem_alloc(4 * size + 1);
 	size_t length = 0;
-	while (i < size) {
+	for (size_t i = 0; i < size;) {
 		size_t n = sequence(raw + i, size - i);
 		bool control =
 		    n == 1 && (raw[i] < 0x20 || raw[i] == 0x7f) && raw[i] != '\n' && raw[i] != '\t';
@@ -71,6 +62,24 @@ char *tail_text(const struct tail *tail)
 		}
 	}
 	text[length] = '\0';
+	return text;
+}
+
+char *tail_text(const struct tail *tail)
+{
+	char raw[COMMAND_TAIL_BYTES];
+	size_t size = tail->seen < sizeof(raw) ? (size_t)tail->seen : sizeof(raw);
+	size_t at = tail->seen < sizeof(raw) ? 0 : (size_t)(tail->seen % sizeof(raw));
+	memcpy(raw, tail->ring + at, size - at);
+	memcpy(raw + size - at, tail->ring, at);
+
+	size_t skip = 0;
+	/* The cut may have gone through a character: its rest is no junk of the command's. */
+	while (
+	    tail->seen > sizeof(raw) && skip < 3 && skip < size && ((unsigned char)raw[skip] & 0xc0) == 0x80)
+		skip++;
+	char *text = command_clean(raw + skip, size - skip);
+	size_t length = strlen(text);
 	if (length > COMMAND_TAIL_BYTES) {
 		size_t cut = length - COMMAND_TAIL_BYTES;
 		while (((unsigned char)text[cut] & 0xc0) == 0x80)

@@ -1,0 +1,482 @@
+#include "schema/coord.h"
+
+#include <inttypes.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/clock.h"
+#include "base/log.h"
+#include "base/mem.h"
+#include "command_private.h"
+#include "coord_private.h"
+
+#define COORD_MAGIC 0x636f6f72u
+/* Opening the connection; a statement's answer. The server itself gives up each of our statements sooner. */
+#define OPEN_NS   (10 * CLOCK_S)
+#define ANSWER_NS (30 * CLOCK_S)
+
+static const struct state {
+	const char *name, *text;
+	int64_t tick_ns;
+	void (*act)(struct coord *c);
+} states[] = {
+#define COORD_STATE(name, text, tick_ms, act) [COORD_##name] = {#name, text, (tick_ms)*CLOCK_MS, act},
+#include "coord_states.def"
+#undef COORD_STATE
+};
+
+const char *coord_outcome_name(enum coord_outcome outcome)
+{
+	switch (outcome) {
+	case COORD_SUCCEEDED:
+		return "succeeded";
+	case COORD_FAILED:
+		return "failed";
+	case COORD_UNRESOLVED:
+		return "unresolved";
+	case COORD_REFUSED:
+		return "refused";
+	case COORD_GAVE_UP:
+		return "gave up";
+	case COORD_CANCELLED:
+		return "cancelled";
+	case COORD_LOST:
+		return "lost";
+	case COORD_UNREACHABLE:
+		return "unreachable";
+	}
+	return "?";
+}
+
+bool coord_true(const struct pq_result *result, int row, int column)
+{
+	const char *value = pq_value(result, row, column);
+	return value != NULL && strcmp(value, "t") == 0;
+}
+
+long long coord_number(const struct pq_result *result, int row, int column)
+{
+	const char *value = pq_value(result, row, column);
+	return value != NULL ? strtoll(value, NULL, 10) : 0;
+}
+
+const char *coord_text(const struct pq_result *result, int row, int column)
+{
+	const char *value = pq_value(result, row, column);
+	return value != NULL ? value : "";
+}
+
+char *coord_array(const char *const *items, unsigned count)
+{
+	size_t size = 3;
+	for (unsigned i = 0; i < count; i++)
+		size += 8 * strlen(items[i]) + 3; /* each byte as \\xNN at worst */
+	char *array = mem_alloc(size), *to = array;
+	*to++ = '{';
+	for (unsigned i = 0; i < count; i++) {
+		char *clean = command_clean(items[i], strlen(items[i]));
+		if (i > 0)
+			*to++ = ',';
+		*to++ = '"';
+		for (const char *from = clean; *from != '\0'; from++) {
+			if (*from == '"' || *from == '\\')
+				*to++ = '\\';
+			*to++ = *from;
+		}
+		*to++ = '"';
+		mem_free(&clean);
+	}
+	*to++ = '}';
+	*to = '\0';
+	return array;
+}
+
+static void tell(struct coord *c, bool warning, const struct coord_counts *counts, char *text)
+{
+	char *clean = command_clean(text, strlen(text));
+	for (char *at = clean; (at = strchr(at, '\n')) != NULL;)
+		*at = ' ';
+	struct coord_progress progress = {
+	    .state = states[c->state].text,
+	    .text = clean,
+	    .warning = warning,
+	    .run_id = c->run_id,
+	    .attempt = c->attempt,
+	    .proxies = counts != NULL ? counts->proxies : -1,
+	    .ready = counts != NULL ? counts->ready : -1,
+	    .clients = counts != NULL ? counts->clients : -1,
+	};
+	if (c->request.progress != NULL)
+		c->request.progress(&progress, c->request.arg);
+	mem_free(&clean);
+	mem_free(&text);
+}
+
+static char *formatted(const char *format, va_list args)
+{
+	char *text = NULL;
+	if (vasprintf(&text, format, args) < 0)
+		log_fatal("out of memory");
+	return text;
+}
+
+void coord_say(struct coord *c, const struct coord_counts *counts, const char *format, ...)
+{
+	va_list args;
+	va_start(args, format);
+	char *text = formatted(format, args);
+	va_end(args);
+	if (c->said != NULL && strcmp(c->said, text) == 0) {
+		mem_free(&text);
+		return;
+	}
+	mem_free(&c->said);
+	c->said = mem_strdup(text);
+	tell(c, false, counts, text);
+}
+
+void coord_warn(struct coord *c, const char *format, ...)
+{
+	va_list args;
+	va_start(args, format);
+	char *text = formatted(format, args);
+	va_end(args);
+	tell(c, true, NULL, text);
+}
+
+int64_t coord_deadline_ns(const struct coord *c)
+{
+	return c->announced_ns + c->request.deadline_ns;
+}
+
+static void arm(struct coord *c, int64_t span_ns)
+{
+	const struct timeval tv = clock_timeval(span_ns);
+	event_add(c->timer, &tv);
+}
+
+void coord_enter(struct coord *c, enum coord_state state, const char *why)
+{
+	log_debug(c->object, "%s -> %s: %s", states[c->state].name, states[state].name, why);
+	c->state = state;
+	c->turn++;
+	c->asking = false;
+	c->entered_ns = clock_now();
+	event_del(c->timer);
+	if (state == COORD_ENDED) {
+		pq_close(&c->pq);
+		arm(c, 0); /* told from the loop, with nobody of ours on the stack */
+	} else if (state == COORD_PAUSING) {
+		arm(c, c->request.section->drain.pause_ns);
+	}
+	states[state].act(c);
+}
+
+void coord_idle(struct coord *c)
+{
+	(void)c;
+}
+
+static void on_answer(const struct pq_result *result, void *arg)
+{
+	struct coord_question *question = arg;
+	struct coord *c = question->coord;
+	coord_answer *answer = question->turn == c->turn ? question->answer : NULL;
+
+	struct coord_question **at = &c->questions;
+	while (*at != question)
+		at = &(*at)->next;
+	*at = question->next;
+	mem_free(&question);
+	/* An answer made up because the link broke: what follows is told by on_closed(). */
+	if (answer == NULL || (!result->ok && !pq_is_open(c->pq)))
+		return;
+	c->asking = false;
+	event_del(c->timer);
+	if (states[c->state].tick_ns > 0)
+		arm(c, states[c->state].tick_ns);
+	answer(c, result);
+}
+
+void coord_ask(struct coord *c, const char *sql, const char *const *values, int count, coord_answer *answer)
+{
+	struct coord_question *question = mem_alloc(sizeof(*question));
+	*question =
+	    (struct coord_question){.next = c->questions, .coord = c, .turn = c->turn, .answer = answer};
+	c->questions = question;
+	c->asking = true;
+	arm(c, ANSWER_NS);
+	pq_query(c->pq, sql, values, count, on_answer, question);
+}
+
+void coord_send(struct coord *c, const char *sql)
+{
+	pq_query(c->pq, sql, NULL, 0, NULL, NULL);
+}
+
+void coord_finish(struct coord *c, enum coord_outcome outcome, int exit_status, char *text, const char *hint)
+{
+	mem_free(&c->text);
+	c->text = text;
+	c->result.outcome = outcome;
+	c->result.exit_status = exit_status;
+	c->result.hint = hint;
+	if (pq_is_open(c->pq))
+		coord_enter(c, COORD_UNLOCKING, coord_outcome_name(outcome));
+	else
+		coord_enter(c, COORD_ENDED, coord_outcome_name(outcome));
+}
+
+void coord_give_up(struct coord *c, const char *outcome, char *text, bool again)
+{
+	if (c->run_id == 0) {
+		bool cancelled = strcmp(outcome, "cancelled") == 0;
+		coord_finish(c, cancelled ? COORD_CANCELLED : COORD_REFUSED, 1, text, NULL);
+		return;
+	}
+	mem_free(&c->ending.error);
+	c->ending = (struct coord_ending){
+	    .outcome = outcome, .error = text, .again = again && c->attempt < c->request.attempts};
+	coord_enter(c, COORD_CONCLUDING, text);
+}
+
+void coord_trouble(struct coord *c, const char *what, const struct pq_result *result)
+{
+	coord_give_up(c, "gave_up",
+	    mem_printf("%s: %s%s%s", what, result->message, result->detail != NULL ? ": " : "",
+		result->detail != NULL ? result->detail : ""),
+	    false);
+}
+
+void coord_lost(struct coord *c, const char *sqlstate, const char *message)
+{
+	static const char run_hint[] = "`headgate status` tells whether the gate is shut; `headgate resolve` "
+				       "opens it when you know what was done";
+	log_debug(c->object, "connection lost (%s): %s", sqlstate, message);
+	pq_close(&c->pq);
+	switch (c->state) {
+	case COORD_OPENING:
+	case COORD_SETTING:
+	case COORD_LOCKING:
+	case COORD_CHECKING:
+	case COORD_READING_FROM:
+	case COORD_PAUSING:
+		coord_finish(
+		    c, COORD_UNREACHABLE, 4, mem_printf("no connection to the server: %s", message), NULL);
+		break;
+	case COORD_ATTACHED:
+		coord_finish(c, COORD_UNREACHABLE, 4,
+		    mem_printf("the connection was lost while run %" PRId64
+			       " of another coordinator went on: %s",
+			c->attached_run, message),
+		    "`headgate status` tells how it ends");
+		break;
+	case COORD_ANNOUNCING:
+	case COORD_DRAINING:
+	case COORD_FENCING:
+		coord_finish(c, COORD_LOST, 1,
+		    mem_printf("the connection was lost, nothing was migrated: %s", message),
+		    "the first proxy that notices ends the run and opens its gate again");
+		break;
+	case COORD_RUNNING:
+		coord_enter(c, COORD_STOPPING, "connection lost");
+		coord_warn(
+		    c, "the connection that holds the lock is lost (%s): stopping the command", message);
+		command_stop(c->command);
+		break;
+	case COORD_MARKING:
+		coord_finish(c, COORD_LOST, 1,
+		    mem_printf("the connection was lost just before the command was to start: %s", message),
+		    run_hint);
+		break;
+	case COORD_SETTLING:
+	case COORD_READING_TO:
+	case COORD_NUDGING:
+	case COORD_CONCLUDING:
+		coord_finish(c, COORD_LOST, 1,
+		    mem_printf("the connection was lost before the run was concluded (the command had ended "
+			       "with %d): %s",
+			c->status, message),
+		    run_hint);
+		break;
+	case COORD_UNLOCKING:
+		coord_enter(c, COORD_ENDED, "the lock went with the connection");
+		break;
+	case COORD_STOPPING:
+	case COORD_ENDED:
+		break;
+	}
+}
+
+static void on_opened(struct pq *pq, void *arg)
+{
+	(void)pq;
+	coord_enter(arg, COORD_SETTING, "connected");
+}
+
+static void on_closed(struct pq *pq, const char *sqlstate, const char *message, void *arg)
+{
+	struct coord *c = arg;
+	(void)pq;
+	if (c->magic != COORD_MAGIC)
+		log_panic("not a coordinator");
+	coord_lost(c, sqlstate, message);
+}
+
+/* A nudge to look now. */
+static void on_notified(struct pq *pq, const char *channel, const char *payload, int32_t pid, void *arg)
+{
+	struct coord *c = arg;
+	(void)pq, (void)channel, (void)payload, (void)pid;
+	if (!c->asking && (c->state == COORD_DRAINING || c->state == COORD_ATTACHED))
+		states[c->state].act(c);
+}
+
+static void end(struct coord *c)
+{
+	c->result.run_id = c->attached_run != 0 ? c->attached_run : c->last_run_id;
+	c->result.attached = c->attached_run != 0;
+	c->result.from = c->from_text;
+	c->result.to = c->to_text;
+	char *clean = command_clean(c->text != NULL ? c->text : "", c->text != NULL ? strlen(c->text) : 0);
+	mem_free(&c->text);
+	c->text = clean;
+	c->result.text = c->text;
+	c->request.done(&c->result, c->request.arg);
+}
+
+static void on_timer(evutil_socket_t fd, short what, void *arg)
+{
+	struct coord *c = arg;
+	(void)fd, (void)what;
+	if (c->magic != COORD_MAGIC)
+		log_panic("not a coordinator");
+	if (c->state == COORD_ENDED)
+		end(c);
+	else if (c->state == COORD_PAUSING)
+		coord_enter(c, COORD_CHECKING, "another attempt");
+	else if (c->asking)
+		coord_lost(c, "08006", "no answer for 30 s");
+	else
+		states[c->state].act(c);
+}
+
+/* Our side must notice a dead server as the server must notice us (coord_set()): on both a silence of about
+ * 15 s ends the connection. What the dsn says itself stays. */
+static char *dsn_with_keepalives(const char *dsn)
+{
+	if (strstr(dsn, "keepalives") != NULL || strstr(dsn, "tcp_user_timeout") != NULL)
+		return mem_strdup(dsn);
+	if (strncmp(dsn, "postgres://", 11) == 0 || strncmp(dsn, "postgresql://", 13) == 0)
+		return mem_printf(
+		    "%s%ckeepalives_idle=5&keepalives_interval=3&keepalives_count=3&tcp_user_timeout=15000",
+		    dsn, strchr(dsn, '?') != NULL ? '&' : '?');
+	return mem_printf(
+	    "keepalives_idle=5 keepalives_interval=3 keepalives_count=3 tcp_user_timeout=15000 %s", dsn);
+}
+
+struct coord *coord_start(const struct coord_request *request)
+{
+	struct coord *c = mem_zalloc(sizeof(*c));
+	c->magic = COORD_MAGIC;
+	c->request = *request;
+	c->object = mem_printf("%s run", request->name);
+	c->timer = event_new(request->base, -1, 0, on_timer, c);
+	if (c->timer == NULL)
+		log_fatal("out of memory");
+	c->state = COORD_OPENING;
+	char *dsn = dsn_with_keepalives(request->section->control.run_dsn);
+	const struct pq_request open = {
+	    .base = request->base,
+	    .resolver = request->resolver,
+	    .dsn = dsn,
+	    .dbname = request->dbname,
+	    .application_name = "headgate exec",
+	    .connect_ns = OPEN_NS,
+	    .handlers = {.opened = on_opened, .closed = on_closed, .notified = on_notified},
+	    .arg = c,
+	};
+	c->pq = pq_open(&open);
+	mem_free(&dsn);
+	return c;
+}
+
+void coord_cancel(struct coord *c)
+{
+	switch (c->state) {
+	case COORD_OPENING:
+	case COORD_SETTING:
+	case COORD_LOCKING:
+	case COORD_CHECKING:
+	case COORD_READING_FROM:
+	case COORD_PAUSING:
+		coord_finish(c, COORD_CANCELLED, 1, mem_strdup("cancelled before anybody was held"), NULL);
+		break;
+	case COORD_ATTACHED:
+		coord_finish(c, COORD_CANCELLED, 1,
+		    mem_printf("left; run %" PRId64 " of the other coordinator goes on", c->attached_run),
+		    NULL);
+		break;
+	case COORD_ANNOUNCING:
+	case COORD_MARKING:
+		c->cancelled = true;
+		break;
+	case COORD_DRAINING:
+	case COORD_FENCING:
+		coord_give_up(
+		    c, "cancelled", mem_strdup("cancelled while draining; nothing was migrated"), false);
+		break;
+	case COORD_RUNNING:
+	case COORD_STOPPING:
+		if (c->command != NULL) {
+			coord_warn(c, "stopping the command");
+			command_stop(c->command);
+		}
+		break;
+	case COORD_SETTLING:
+	case COORD_READING_TO:
+	case COORD_NUDGING:
+	case COORD_CONCLUDING:
+	case COORD_UNLOCKING:
+	case COORD_ENDED:
+		break;
+	}
+}
+
+void coord_free(struct coord **place)
+{
+	struct coord *c = *place;
+	*place = NULL;
+	if (c == NULL)
+		return;
+	if (c->magic != COORD_MAGIC)
+		log_panic("not a coordinator");
+	c->magic = 0;
+	/* The command first: while it lives the lock is held. */
+	command_free(&c->command);
+	pq_close(&c->pq);
+	event_free(c->timer);
+	while (c->questions != NULL) {
+		struct coord_question *question = c->questions;
+		c->questions = question->next;
+		mem_free(&question);
+	}
+	for (unsigned i = 0; i < c->environment_count; i++)
+		mem_free(&c->environment[i]);
+	mem_free(&c->environment);
+	recorded_free(&c->from);
+	recorded_free(&c->to);
+	mem_free(&c->object);
+	mem_free(&c->run_text);
+	mem_free(&c->blocker);
+	mem_free(&c->said);
+	mem_free(&c->command_error);
+	mem_free(&c->tail);
+	mem_free(&c->ending.error);
+	mem_free(&c->text);
+	mem_free(&c->from_text);
+	mem_free(&c->to_text);
+	mem_free(&c);
+}

@@ -1,0 +1,158 @@
+/* Inside of schema/coord: the struct shared by its machine (coord.c), the steps before anybody is disturbed (coord_lock.c), drain and fence
+ * (coord_drain.c), the command and the conclusion (coord_run.c), and the look at the server's backends (coord_backends.c). */
+#ifndef SCHEMA_COORD_PRIVATE_H
+#define SCHEMA_COORD_PRIVATE_H
+
+#include <event2/event.h>
+
+#include "gate/gate.h"
+#include "net/pq.h"
+#include "schema/command.h"
+#include "schema/coord.h"
+#include "schema/ledger.h"
+
+/* Held shared by every coordinator, also one that only waits: the fence knows its own by it. The lock's number plus one. */
+#define COORD_PRESENT_LOCK "7522525836451345510"
+
+#define COORD_LOCK_IS(alias, key)                                                                                                         \
+	alias ".locktype = 'advisory' AND " alias ".granted AND " alias ".objsubid = 1 AND " alias                                        \
+	      ".database = (SELECT d.oid FROM pg_database d WHERE d.datname = current_database()) AND (" alias                            \
+	      ".classid::bigint << 32 | " alias ".objid::bigint) = " key
+
+enum coord_state {
+#define COORD_STATE(name, text, tick_ms, act) COORD_##name,
+#include "coord_states.def"
+#undef COORD_STATE
+};
+
+typedef void coord_answer(struct coord *c, const struct pq_result *result);
+
+/* A statement under way. Its answer counts only in the state that asked: turn grows with every change. */
+struct coord_question {
+	struct coord_question *next;
+	struct coord *coord;
+	unsigned turn;
+	coord_answer *answer;
+};
+
+/* How a run's row is to end, and what becomes of us then. */
+struct coord_ending {
+	const char *outcome; /* the ledger's word; NULL: nothing is to be concluded */
+	char *error;
+	bool unresolved;
+	bool again;          /* another attempt follows */
+	bool reduced;        /* the tail in ASCII: the server's encoding refused it */
+};
+
+struct coord {
+	unsigned magic;
+	enum coord_state state;
+	struct coord_request request;
+	struct pq *pq;
+	struct event *timer;
+	struct coord_question *questions;
+	bool asking;            /* a question of this turn is under way, since asked_ns */
+	unsigned turn;
+	int64_t asked_ns, entered_ns;
+	char *object;           /* for logs: "shop run 7" */
+	char *run_text;         /* the run's number as a parameter */
+
+	/* locking */
+	int64_t attached_run;   /* another's, or 0 */
+	int64_t blocked_ns;     /* since when the lock is another's; 0: it is not known to be */
+	char *blocker;          /* what was said of it last */
+
+	/* the run */
+	int64_t run_id;         /* 0: not announced, or ended */
+	int64_t last_run_id;
+	unsigned attempt;
+	int64_t announced_ns, drained_ns, pressed_ns;
+	int64_t drain_deadline_ns;
+	bool cancelled;         /* asked for while a statement was under way whose answer must be known first */
+	bool over_hold;         /* the warning about hold.max was given */
+	bool over_deadline;     /* the command was told to stop for it */
+	struct recorded from, to;
+	bool to_known;
+	char *said;             /* the last progress line, not to repeat it */
+
+	/* the command */
+	struct command *command;
+	char **environment;
+	unsigned environment_count;
+	int status;
+	char *command_error, *tail;
+	bool command_ended;
+
+	struct coord_ending ending;
+	struct coord_result result;
+	char *text, *from_text, *to_text;
+};
+
+/* coord.c */
+void coord_enter(struct coord *c, enum coord_state state, const char *why);
+/* Asks in this state's turn; at most one question at a time. */
+void coord_ask(struct coord *c, const char *sql, const char *const *values, int count, coord_answer *answer);
+/* A statement that belongs to the question that follows it, whose own answer does not matter. */
+void coord_send(struct coord *c, const char *sql);
+/* How it all ends: entering UNLOCKING (connection up) or ENDED. text is taken. */
+void coord_finish(struct coord *c, enum coord_outcome outcome, int exit_status, char *text, const char *hint);
+/* Before the command: ends the announced run (or none) and tries again where attempts are left and `again` is true. text is taken. */
+void coord_give_up(struct coord *c, const char *outcome, char *text, bool again);
+/* A statement failed that should not. */
+void coord_trouble(struct coord *c, const char *what, const struct pq_result *result);
+void coord_lost(struct coord *c, const char *sqlstate, const char *message);
+struct coord_counts {
+	int proxies, ready, clients;
+};
+/* One line; not told again while it is the same. */
+void coord_say(struct coord *c, const struct coord_counts *counts, const char *format, ...) __attribute__((format(printf, 3, 4)));
+void coord_warn(struct coord *c, const char *format, ...) __attribute__((format(printf, 2, 3)));
+int64_t coord_deadline_ns(const struct coord *c); /* of the announced run, clock_now() scale */
+bool coord_true(const struct pq_result *result, int row, int column);
+long long coord_number(const struct pq_result *result, int row, int column); /* NULL: 0 */
+const char *coord_text(const struct pq_result *result, int row, int column); /* NULL: "" */
+/* '{"a","b"}' of a NULL-terminated list. To be freed. */
+char *coord_array(const char *const *items, unsigned count);
+
+/* The states' acts: coord_lock.c */
+void coord_set(struct coord *c);
+void coord_lock(struct coord *c);
+void coord_attend(struct coord *c);
+void coord_check(struct coord *c);
+void coord_read(struct coord *c);
+void coord_announce(struct coord *c);
+/* coord_drain.c */
+void coord_drain(struct coord *c);
+void coord_fence(struct coord *c);
+void coord_mark(struct coord *c);
+/* coord_run.c */
+void coord_begin(struct coord *c); /* starts the command; on entering RUNNING */
+void coord_watch(struct coord *c);
+void coord_settle(struct coord *c);
+void coord_read_done(struct coord *c); /* the recorded version after the command is known */
+void coord_nudge(struct coord *c);
+void coord_conclude(struct coord *c);
+void coord_unlock(struct coord *c);
+/* coord.c */
+void coord_idle(struct coord *c);
+
+/* coord_backends.c: one look at pg_stat_activity. Our own backends (coordinators, the proxies' control links) are never in it. */
+struct coord_backend {
+	int pid;
+	const char *text;      /* "pid 12 (shop@10.0.0.7, psql), idle in transaction for 12 s" */
+	bool acked, exempt;    /* a proxy answers for it; its role is exempt from the fence */
+	bool transaction;      /* it has one open */
+	bool young;            /* it came after the run was announced, or just before */
+	bool ours_to_end;      /* we have the right to cancel and terminate it */
+	bool of_command;       /* it says that it belongs to this run's command */
+	bool ended;            /* told to end (or cancelled) by this look */
+	long long transaction_ms;
+};
+enum coord_press { PRESS_NOBODY, PRESS_CANCEL_OPEN, PRESS_TERMINATE_OPEN, PRESS_TERMINATE_STRANGERS, PRESS_TERMINATE_OLD_STRANGERS, PRESS_TERMINATE_COMMANDS };
+/* open: in a transaction and not exempt. strangers: nobody answers for them and not exempt; old: but the young. */
+void coord_look(struct coord *c, enum coord_press press, coord_answer *answer);
+int coord_look_count(const struct pq_result *result);
+struct coord_backend coord_look_at(const struct pq_result *result, int row);
+int coord_look_prepared(const struct pq_result *result); /* prepared transactions of this database */
+
+#endif
