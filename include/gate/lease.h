@@ -12,6 +12,10 @@
 struct lease {
 	atomic_uint references;
 	atomic_int_least64_t deadline_ns; /* clock_now() scale; 0: no reading yet */
+	/* Of the newest view. A worker that has not opened its letter yet still holds an older one: it must
+	 * not admit by it on a lease that was renewed by a later reading. Set before the view is handed out.
+	 */
+	atomic_uint_least64_t serial;
 	/* A worker parked a session on the deadline alone: whoever renews the lease next must have the view
 	 * published again. */
 	atomic_bool starved;
@@ -23,6 +27,14 @@ struct lease {
 struct lease *lease_new(void);
 struct lease *lease_ref(struct lease *lease);
 void lease_unref(struct lease **lease); /* NULL-safe */
+
+/* The deadline for one who holds the view with this serial: none for an outdated view. */
+static inline int64_t lease_deadline_under(const struct lease *lease, uint64_t serial)
+{
+	/* the deadline first: one that was set later belongs to a view whose serial is seen, too */
+	int64_t deadline = atomic_load_explicit(&lease->deadline_ns, memory_order_acquire);
+	return atomic_load_explicit(&lease->serial, memory_order_acquire) == serial ? deadline : 0;
+}
 
 static inline int64_t lease_deadline(const struct lease *lease)
 {

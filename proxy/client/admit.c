@@ -15,7 +15,8 @@
 static struct verdict ask(const struct session *s)
 {
 	const struct service *service = s->place->service;
-	return gate_ask(service->view, &s->head, lease_deadline(service->lease), s->worker->now_ns);
+	return gate_ask(service->view, &s->head, lease_deadline_under(service->lease, service->view->serial),
+	    s->worker->now_ns);
 }
 
 static void observe(const struct session *s, const struct verdict *verdict)

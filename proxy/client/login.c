@@ -73,8 +73,8 @@ static void on_dialled(struct dial_result *result, void *arg)
 	/* The verdict may have changed on the way, or its lease run out: no packet leaves on an old one. */
 	if (!s->replication) {
 		const struct service *service = s->place->service;
-		struct verdict verdict =
-		    gate_ask(service->view, &s->head, lease_deadline(service->lease), s->worker->now_ns);
+		struct verdict verdict = gate_ask(service->view, &s->head,
+		    lease_deadline_under(service->lease, service->view->serial), s->worker->now_ns);
 		if (verdict.kind != VERDICT_ADMIT) {
 			session_watch(s, &s->server, 0);
 			stream_close(&s->server.stream);

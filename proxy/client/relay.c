@@ -102,7 +102,9 @@ bool relay_write(struct session *s, struct leg *to, const uint8_t *bytes, size_t
 /* Nothing has changed since this session was last admitted, and the lease runs: one compare each. */
 static inline bool fresh(const struct session *s)
 {
-	return s->epoch == s->place->epoch && s->worker->now_ns < lease_deadline(s->place->service->lease);
+	return s->epoch == s->place->epoch &&
+	    s->worker->now_ns <
+	    lease_deadline_under(s->place->service->lease, s->place->service->view->serial);
 }
 
 static void stash(struct session *s, const uint8_t *bytes, size_t n)

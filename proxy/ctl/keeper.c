@@ -181,6 +181,8 @@ void keeper_publish(struct keeper *keeper)
 	service->upstream_tls = keeper->tls ? tls_context_ref(keeper->tls) : NULL;
 	service->lease = lease_ref(keeper->lease);
 	service->view = make_view(keeper);
+	atomic_store(&keeper->lease->serial,
+	    service->view->serial); /* from here on no worker admits by an older one */
 	service_unref(&keeper->service);
 	keeper->service = service;
 	atomic_store(&keeper->lease->starved, false);
