@@ -74,6 +74,7 @@ static void hold_wait_free(struct hold_wait **at)
 static void undo(struct connection *connection, const struct hold_wait *wait, const char *why)
 {
 	struct keepers *keepers = keepers_of(connection);
+	connection->releasing = true;
 	for (unsigned i = 0; keepers && i < keepers_count(keepers); i++) {
 		struct keeper *keeper = keepers_at(keepers, i);
 		struct keeper_status status;
@@ -83,6 +84,7 @@ static void undo(struct connection *connection, const struct hold_wait *wait, co
 				keeper_release(keeper, why);
 		}
 	}
+	connection->releasing = false;
 }
 
 void console_abandon(struct connection *connection, const char *why)

@@ -1,8 +1,9 @@
 /* The console's language: statements in, values out. Pure.
  *
- * A statement is a command of console_commands.def, or a courtesy: what drivers and psql send of their own accord (BEGIN, SET ...,
- * SELECT 1, SHOW transaction_isolation) and want answered before they let anybody speak. Words are case-insensitive; names are bare or in
- * double quotes, strings in single quotes, both doubled to contain themselves; times are written 500ms, 5s, 2m, 1h; comments are SQL's. */
+ * A statement is a command of console_commands.def, or a courtesy: what drivers and psql send of their own
+ * accord (BEGIN, SET ..., SELECT 1, SHOW transaction_isolation) and want answered before they let anybody
+ * speak. Words are case-insensitive; names are bare or in double quotes, strings in single quotes, both
+ * doubled to contain themselves; times are written 500ms, 5s, 2m, 1h; comments are SQL's. */
 #ifndef CTL_CONSOLE_PARSE_H
 #define CTL_CONSOLE_PARSE_H
 
@@ -30,8 +31,8 @@ enum command {
 struct statement {
 	enum command command;
 	char database[STATEMENT_DATABASE]; /* "": all */
-	bool database_quoted;              /* taken as it is written; a bare name may also be meant in lower case */
-	int64_t drain_ns, max_ns;          /* -1: not given */
+	bool database_quoted;     /* taken as it is written; a bare name may also be meant in lower case */
+	int64_t drain_ns, max_ns; /* -1: not given */
 	bool on_timeout_given;
 	enum conf_on_timeout on_timeout;
 	char reason[STATEMENT_REASON];
@@ -48,8 +49,10 @@ struct statement_error {
 
 enum statement_found { STATEMENT_FOUND, STATEMENT_NONE, STATEMENT_WRONG };
 
-/* Reads the statement at text[*at] and moves *at past its semicolon. NONE: only blanks were left. WRONG: *error says why; *at is undefined. */
-enum statement_found statement_parse(const char *text, size_t *at, struct statement *out, struct statement_error *error);
+/* Reads the statement at text[*at] and moves *at past its semicolon. NONE: only blanks were left. WRONG:
+ * *error says why; *at is undefined. */
+enum statement_found statement_parse(
+    const char *text, size_t *at, struct statement *out, struct statement_error *error);
 
 /* "500ms", "5s", "2m", "1h": nanoseconds, at most a day; -1: it is not that. */
 int64_t console_duration(const char *text);

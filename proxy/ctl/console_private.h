@@ -1,4 +1,5 @@
-/* Shared by console.c (sockets and who is there), console_show.c (what is looked at) and console_order.c (what is ordered). */
+/* Shared by console.c (sockets and who is there), console_show.c (what is looked at) and console_order.c
+ * (what is ordered). */
 #ifndef CTL_CONSOLE_PRIVATE_H
 #define CTL_CONSOLE_PRIVATE_H
 
@@ -19,8 +20,8 @@ struct connection;
 
 /* A HOLD that waits for its databases to be parked. */
 struct hold_wait {
-	uint64_t id;        /* of the order */
-	unsigned *keepers;  /* their ids; 0: parked */
+	uint64_t id;       /* of the order */
+	unsigned *keepers; /* their ids; 0: parked */
 	unsigned count, left;
 	int64_t began_ns;
 	struct wire_answer answer;
@@ -46,7 +47,7 @@ struct connection {
 	uid_t uid;
 	char owner[160]; /* "ops (pid 4321, psql)" */
 	bool dead;
-	bool releasing; /* inside RELEASE: it need not be told that its hold has ended */
+	bool releasing; /* by its own doing: it need not be told that its hold has ended */
 	/* what its running statement waits for */
 	struct hold_wait *hold;
 	struct roll *roll;
@@ -67,13 +68,14 @@ struct console {
 };
 
 /* One for each command: the functions of console_commands.def. */
-#define COMMAND(id, name, who, synopsis, what, function)                                                               \
+#define COMMAND(id, name, who, synopsis, what, function)                                                     \
 	void function(struct connection *connection, const struct statement *statement);
 #include "console_commands.def"
 #undef COMMAND
 unsigned console_columns(enum command command, const char *const **names);
 
-/* What a running statement waits for is forgotten: its connection is gone, or it was cancelled. A HOLD that is not complete ends. */
+/* What a running statement waits for is forgotten: its connection is gone, or it was cancelled. A HOLD that
+ * is not complete ends. */
 void console_abandon(struct connection *connection, const char *why);
 void console_hold_told(struct connection *connection, const struct hold_news *news);
 

@@ -1,8 +1,10 @@
-/* One console connection's protocol machine: bytes in, bytes out, no socket. It answers as a PostgreSQL server does, by simple and by extended
- * protocol, so that psql and every driver can speak to it. Source: PostgreSQL documentation, "Frontend/Backend Protocol".
+/* One console connection's protocol machine: bytes in, bytes out, no socket. It answers as a PostgreSQL
+ * server does, by simple and by extended protocol, so that psql and every driver can speak to it. Source:
+ * PostgreSQL documentation, "Frontend/Backend Protocol".
  *
- * Statements run outside: `run` may answer at once or later; until then nothing that follows is looked at. Everything is bounded: messages of 64 KiB,
- * 256 prepared statements and 32 portals a connection. Protocol 3.0; newer minor versions are negotiated down. Statements take no parameters. */
+ * Statements run outside: `run` may answer at once or later; until then nothing that follows is looked at.
+ * Everything is bounded: messages of 64 KiB, 256 prepared statements and 32 portals a connection.
+ * Protocol 3.0; newer minor versions are negotiated down. Statements take no parameters. */
 #ifndef CTL_CONSOLE_WIRE_H
 #define CTL_CONSOLE_WIRE_H
 
@@ -21,21 +23,24 @@ struct wire;
 
 struct wire_handlers {
 	/* The startup packet is there. False with *refusal filled: it is sent and the connection ends. */
-	bool (*admit)(struct wire *wire, const struct startup *startup, struct reply_error *refusal, void *arg);
-	/* Run a statement (a command; courtesies are answered here). Exactly one wire_answer() or wire_fail() follows, now or later. The statement
-	 * is valid during the call. */
+	bool (*admit)(
+	    struct wire *wire, const struct startup *startup, struct reply_error *refusal, void *arg);
+	/* Run a statement (a command; courtesies are answered here). Exactly one wire_answer() or wire_fail()
+	 * follows, now or later. The statement is valid during the call. */
 	void (*run)(struct wire *wire, const struct statement *statement, void *arg);
 	/* The names of the columns that a command answers with; 0: none. */
 	unsigned (*columns)(enum command command, const char *const **names);
 	/* A CancelRequest came in by this connection, which ends. */
 	void (*cancel)(struct wire *wire, uint32_t pid, uint32_t key, void *arg);
-	/* There is something new in wire_output(). Called after a late answer or notice; not inside wire_input(). */
+	/* There is something new in wire_output(). Called after a late answer or notice; not inside
+	 * wire_input(). */
 	void (*output)(struct wire *wire, void *arg);
 	void *arg;
 };
 
 struct wire *wire_new(uint32_t pid, uint32_t key, const struct wire_handlers *handlers);
-void wire_free(struct wire **wire); /* a statement that still runs is forgotten: its answer must not come any more */
+void wire_free(
+    struct wire **wire); /* a statement that still runs is forgotten: its answer must not come any more */
 
 /* Where to read to and how much fits (0: what came must be answered first), and how much was read. */
 uint8_t *wire_room(struct wire *wire, size_t *size);

@@ -1,4 +1,5 @@
-/* Shared by console_wire.c (the connection, start-up, simple protocol) and console_extended.c (prepared statements and portals). */
+/* Shared by console_wire.c (the connection, start-up, simple protocol) and console_extended.c (prepared
+ * statements and portals). */
 #ifndef CTL_CONSOLE_WIRE_PRIVATE_H
 #define CTL_CONSOLE_WIRE_PRIVATE_H
 
@@ -51,7 +52,6 @@ struct wire {
 	struct prepared *statements[STATEMENTS];
 	struct portal *portals[PORTALS];
 };
-
 
 /* A message's body while it is read: every read says whether it fitted. */
 struct body {

@@ -1,7 +1,8 @@
 /* A drain: have all workers parked the sessions of one database? Pure.
  *
- * It begins with the serial of the first of an unbroken row of views that hold everybody: what a worker parked under an earlier
- * one of that row stays parked under the later ones, and a report from before the row says nothing. */
+ * It begins with the serial of the first of an unbroken row of views that hold everybody: what a worker
+ * parked under an earlier one of that row stays parked under the later ones, and a report from before the row
+ * says nothing. */
 #ifndef CTL_DRAIN_H
 #define CTL_DRAIN_H
 
@@ -18,8 +19,8 @@ void drain_end(struct drain *drain);
 bool drain_active(const struct drain *drain);
 
 /* A worker's report (worker.h: drained). False: it belongs to an earlier drain, or none is under way. */
-bool drain_report(struct drain *drain, unsigned worker, uint64_t serial, const int32_t *pids, unsigned pid_count,
-    unsigned logins);
+bool drain_report(struct drain *drain, unsigned worker, uint64_t serial, const int32_t *pids,
+    unsigned pid_count, unsigned logins);
 
 /* All workers have reported: no session that could have a transaction open is not parked. */
 bool drain_parked(const struct drain *drain);

@@ -1,4 +1,5 @@
-/* The running proxy: what serve.c builds, and what the console's levers move. One per process, control thread only. */
+/* The running proxy: what serve.c builds, and what the console's levers move. One per process, control thread
+ * only. */
 #ifndef CTL_HOUSE_H
 #define CTL_HOUSE_H
 
@@ -34,7 +35,8 @@ struct house {
 	int status; /* exit status */
 };
 
-/* The configuration file anew. False with texts: it is wrong, or cannot be put in force, and the old one stays. by: who asked, for the log. */
+/* The configuration file anew. False with texts: it is wrong, or cannot be put in force, and the old one
+ * stays. by: who asked, for the log. */
 bool house_reload(struct house *house, const char *by, struct conf_errors *errors);
 /* Begins to leave; immediate, or asked a second time: without waiting for anybody. */
 void house_shutdown(struct house *house, bool immediate, const char *by);

@@ -1,4 +1,5 @@
-/* Shared by keeper.c (what is published), keeper_news.c (what comes in) and keeper_hold.c (drains and the operator's hold). */
+/* Shared by keeper.c (what is published), keeper_news.c (what comes in) and keeper_hold.c (drains and the
+ * operator's hold). */
 #ifndef CTL_KEEPER_PRIVATE_H
 #define CTL_KEEPER_PRIVATE_H
 

@@ -22,8 +22,8 @@ struct keepers *keepers_new(const struct keepers_request *request);
 /* refuse: tell the workers; false when they are gone. NULL-safe. */
 void keepers_free(struct keepers **keepers, bool refuse);
 
-/* What a configuration needs that can fail, made before anything is changed: all sections checked, their certificates loaded. NULL with texts in
- * errors (up to its room). */
+/* What a configuration needs that can fail, made before anything is changed: all sections checked, their
+ * certificates loaded. NULL with texts in errors (up to its room). */
 struct keepers_plan;
 struct keepers_plan *keepers_plan_new(struct conf *conf, struct conf_errors *errors);
 void keepers_plan_free(struct keepers_plan **plan); /* NULL-safe */

@@ -1,5 +1,5 @@
-/* A roll call: the sessions of all workers in one list. A worker that does not answer in time is left out and counted, so that whoever asks gets
- * an answer when it matters most. */
+/* A roll call: the sessions of all workers in one list. A worker that does not answer in time is left out and
+ * counted, so that whoever asks gets an answer when it matters most. */
 #ifndef CTL_ROLL_H
 #define CTL_ROLL_H
 

@@ -1,4 +1,5 @@
-/* What one database's section of the configuration means to the rooms below: the gate's policy, its pins, the control link. */
+/* What one database's section of the configuration means to the rooms below: the gate's policy, its pins, the
+ * control link. */
 #ifndef CTL_SECTION_H
 #define CTL_SECTION_H
 
@@ -8,18 +9,20 @@
 #include "base/conf.h"
 #include "gate/gate.h"
 
-/* Fills a fresh view's policy, pins and hold_max_ns. False with a text that names the key: a head that cannot be one. */
-bool section_view(const struct conf_database *section, struct gate_view *view, char *error, size_t error_size);
+/* Fills a fresh view's policy, pins and hold_max_ns. False with a text that names the key: a head that cannot
+ * be one. */
+bool section_view(
+    const struct conf_database *section, struct gate_view *view, char *error, size_t error_size);
 
-/* All that can be said of a section without connecting anywhere, beyond what the configuration's own rules check: heads, reader and
- * dsn, certificates. For serve, its reload, and `headgate check`. */
+/* All that can be said of a section without connecting anywhere, beyond what the configuration's own rules
+ * check: heads, reader and dsn, certificates. For serve, its reload, and `headgate check`. */
 bool section_check(const struct conf_database *section, char *error, size_t error_size);
 
 /* Would a control link made for `a` do for `b`? */
 bool section_same_link(const struct conf_database *a, const struct conf_database *b);
 
-/* The database that the control link reads: the one that the clients of `name` are sent to, whatever the dsn says, for a version recorded anywhere else
- * would say nothing of it. Owned by the caller. */
+/* The database that the control link reads: the one that the clients of `name` are sent to, whatever the dsn
+ * says, for a version recorded anywhere else would say nothing of it. Owned by the caller. */
 char *section_link_dbname(const struct conf_database *section, const char *name);
 
 #endif

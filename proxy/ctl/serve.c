@@ -159,7 +159,8 @@ static bool put_in_force(struct house *house, struct conf *conf, struct conf_err
 	}
 	if (good) {
 		set_logs(conf);
-		if (conf != house->conf)
+		if (conf->limits.clients != house->conf->limits.clients ||
+		    conf->limits.cancels != house->conf->limits.cancels)
 			raise_descriptors(conf);
 		keepers_apply(house->keepers, keepers);
 		listeners_apply(house->listeners, &listeners);
