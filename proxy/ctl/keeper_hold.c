@@ -294,9 +294,13 @@ void keeper_minute(struct keeper *keeper)
 	unsigned clients = keeper_clients(keeper);
 	if (keeper->holding_since_ns && now - keeper->holding_since_ns >= 30 * CLOCK_S) {
 		const struct gate_view *view = keeper->service->view;
-		const char *cause = !view->fresh ? "there is no fresh reading"
-		    : view->run.holding          ? "of a run"
-						 : "of an operator";
+		const char *cause = "an operator ordered it";
+		if (!view->fresh)
+			cause = "there is no fresh reading";
+		else if (view->run.holding)
+			cause = "of a run";
+		else if (!view->hold.id)
+			cause = "the recorded version cannot be judged";
 		log_warning(keeper->name, "still holding after %lld s because %s%s%s: %u clients, %u waiting",
 		    (long long)((now - keeper->holding_since_ns) / CLOCK_S), cause,
 		    view->hold.id ? ", held by " : "", view->hold.id ? view->hold.owner : "", clients,
