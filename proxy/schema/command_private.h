@@ -24,7 +24,8 @@ struct keeper {
 };
 void keeper_live(const struct keeper *keeper) __attribute__((noreturn));
 
-/* The same as valid UTF-8, other bytes and control characters (but newline and tab) as \xNN, without a carriage return at a line's end. To be freed. */
+/* The same as valid UTF-8, other bytes and control characters (but newline and tab) as \xNN, without a
+ * carriage return at a line's end. To be freed. */
 char *command_clean(const char *bytes, size_t size);
 
 /* The last bytes of a stream. */

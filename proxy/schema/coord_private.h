@@ -1,5 +1,6 @@
-/* Inside of schema/coord: the struct shared by its machine (coord.c), the steps before anybody is disturbed (coord_lock.c), drain and fence
- * (coord_drain.c), the command and the conclusion (coord_run.c), and the look at the server's backends (coord_backends.c). */
+/* Inside of schema/coord: the struct shared by its machine (coord.c), the steps before anybody is disturbed
+ * (coord_lock.c), drain and fence (coord_drain.c), the command and the conclusion (coord_run.c), and the look
+ * at the server's backends (coord_backends.c). */
 #ifndef SCHEMA_COORD_PRIVATE_H
 #define SCHEMA_COORD_PRIVATE_H
 
@@ -11,13 +12,15 @@
 #include "schema/coord.h"
 #include "schema/ledger.h"
 
-/* Held shared by every coordinator, also one that only waits: the fence knows its own by it. The lock's number plus one. */
+/* Held shared by every coordinator, also one that only waits: the fence knows its own by it. The lock's
+ * number plus one. */
 #define COORD_PRESENT_LOCK "7522525836451345510"
 
-#define COORD_LOCK_IS(alias, key)                                                                                                         \
-	alias ".locktype = 'advisory' AND " alias ".granted AND " alias ".objsubid = 1 AND " alias                                        \
-	      ".database = (SELECT d.oid FROM pg_database d WHERE d.datname = current_database()) AND (" alias                            \
-	      ".classid::bigint << 32 | " alias ".objid::bigint) = " key
+#define COORD_LOCK_IS(alias, key)                                                                            \
+	alias                                                                                                \
+	    ".locktype = 'advisory' AND " alias ".granted AND " alias ".objsubid = 1 AND " alias             \
+	    ".database = (SELECT d.oid FROM pg_database d WHERE d.datname = current_database()) AND (" alias \
+	    ".classid::bigint << 32 | " alias ".objid::bigint) = " key
 
 enum coord_state {
 #define COORD_STATE(name, text, tick_ms, act) COORD_##name,
@@ -40,8 +43,8 @@ struct coord_ending {
 	const char *outcome; /* the ledger's word; NULL: nothing is to be concluded */
 	char *error;
 	bool unresolved;
-	bool again;          /* another attempt follows */
-	bool reduced;        /* the tail in ASCII: the server's encoding refused it */
+	bool again;   /* another attempt follows */
+	bool reduced; /* the tail in ASCII: the server's encoding refused it */
 };
 
 struct coord {
@@ -51,29 +54,29 @@ struct coord {
 	struct pq *pq;
 	struct event *timer;
 	struct coord_question *questions;
-	bool asking;            /* a question of this turn is under way, since asked_ns */
+	bool asking; /* a question of this turn is under way, since asked_ns */
 	unsigned turn;
 	int64_t asked_ns, entered_ns;
-	char *object;           /* for logs: "shop run 7" */
-	char *run_text;         /* the run's number as a parameter */
+	char *object;   /* for logs: "shop run 7" */
+	char *run_text; /* the run's number as a parameter */
 
 	/* locking */
-	int64_t attached_run;   /* another's, or 0 */
-	int64_t blocked_ns;     /* since when the lock is another's; 0: it is not known to be */
-	char *blocker;          /* what was said of it last */
+	int64_t attached_run; /* another's, or 0 */
+	int64_t blocked_ns;   /* since when the lock is another's; 0: it is not known to be */
+	char *blocker;        /* what was said of it last */
 
 	/* the run */
-	int64_t run_id;         /* 0: not announced, or ended */
+	int64_t run_id; /* 0: not announced, or ended */
 	int64_t last_run_id;
 	unsigned attempt;
 	int64_t announced_ns, drained_ns, pressed_ns;
 	int64_t drain_deadline_ns;
-	bool cancelled;         /* asked for while a statement was under way whose answer must be known first */
-	bool over_hold;         /* the warning about hold.max was given */
-	bool over_deadline;     /* the command was told to stop for it */
+	bool cancelled;     /* asked for while a statement was under way whose answer must be known first */
+	bool over_hold;     /* the warning about hold.max was given */
+	bool over_deadline; /* the command was told to stop for it */
 	struct recorded from, to;
 	bool to_known;
-	char *said;             /* the last progress line, not to repeat it */
+	char *said; /* the last progress line, not to repeat it */
 
 	/* the command */
 	struct command *command;
@@ -96,7 +99,8 @@ void coord_ask(struct coord *c, const char *sql, const char *const *values, int 
 void coord_send(struct coord *c, const char *sql);
 /* How it all ends: entering UNLOCKING (connection up) or ENDED. text is taken. */
 void coord_finish(struct coord *c, enum coord_outcome outcome, int exit_status, char *text, const char *hint);
-/* Before the command: ends the announced run (or none) and tries again where attempts are left and `again` is true. text is taken. */
+/* Before the command: ends the announced run (or none) and tries again where attempts are left and `again` is
+ * true. text is taken. */
 void coord_give_up(struct coord *c, const char *outcome, char *text, bool again);
 /* A statement failed that should not. */
 void coord_trouble(struct coord *c, const char *what, const struct pq_result *result);
@@ -105,7 +109,8 @@ struct coord_counts {
 	int proxies, ready, clients;
 };
 /* One line; not told again while it is the same. */
-void coord_say(struct coord *c, const struct coord_counts *counts, const char *format, ...) __attribute__((format(printf, 3, 4)));
+void coord_say(struct coord *c, const struct coord_counts *counts, const char *format, ...)
+    __attribute__((format(printf, 3, 4)));
 void coord_warn(struct coord *c, const char *format, ...) __attribute__((format(printf, 2, 3)));
 int64_t coord_deadline_ns(const struct coord *c); /* of the announced run, clock_now() scale */
 bool coord_true(const struct pq_result *result, int row, int column);
@@ -136,20 +141,29 @@ void coord_unlock(struct coord *c);
 /* coord.c */
 void coord_idle(struct coord *c);
 
-/* coord_backends.c: one look at pg_stat_activity. Our own backends (coordinators, the proxies' control links) are never in it. */
+/* coord_backends.c: one look at pg_stat_activity. Our own backends (coordinators, the proxies' control links)
+ * are never in it. */
 struct coord_backend {
 	int pid;
-	const char *text;      /* "pid 12 (shop@10.0.0.7, psql), idle in transaction for 12 s" */
-	bool acked, exempt;    /* a proxy answers for it; its role is exempt from the fence */
-	bool transaction;      /* it has one open */
-	bool young;            /* it came after the run was announced, or just before */
-	bool ours_to_end;      /* we have the right to cancel and terminate it */
-	bool of_command;       /* it says that it belongs to this run's command */
-	bool ended;            /* told to end (or cancelled) by this look */
+	const char *text;   /* "pid 12 (shop@10.0.0.7, psql), idle in transaction for 12 s" */
+	bool acked, exempt; /* a proxy answers for it; its role is exempt from the fence */
+	bool transaction;   /* it has one open */
+	bool young;         /* it came after the run was announced, or just before */
+	bool ours_to_end;   /* we have the right to cancel and terminate it */
+	bool of_command;    /* it says that it belongs to this run's command */
+	bool ended;         /* told to end (or cancelled) by this look */
 	long long transaction_ms;
 };
-enum coord_press { PRESS_NOBODY, PRESS_CANCEL_OPEN, PRESS_TERMINATE_OPEN, PRESS_TERMINATE_STRANGERS, PRESS_TERMINATE_OLD_STRANGERS, PRESS_TERMINATE_COMMANDS };
-/* open: in a transaction and not exempt. strangers: nobody answers for them and not exempt; old: but the young. */
+enum coord_press {
+	PRESS_NOBODY,
+	PRESS_CANCEL_OPEN,
+	PRESS_TERMINATE_OPEN,
+	PRESS_TERMINATE_STRANGERS,
+	PRESS_TERMINATE_OLD_STRANGERS,
+	PRESS_TERMINATE_COMMANDS
+};
+/* open: in a transaction and not exempt. strangers: nobody answers for them and not exempt; old: but the
+ * young. */
 void coord_look(struct coord *c, enum coord_press press, coord_answer *answer);
 int coord_look_count(const struct pq_result *result);
 struct coord_backend coord_look_at(const struct pq_result *result, int row);
