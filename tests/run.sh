@@ -42,7 +42,7 @@ build() { # preset, target, more for cmake
 	tail -n 1 "$HEADGATE_E2E_CACHE/build.log"
 }
 stages=(-DHEADGATE_SANITIZED_BUILD="$top/build/debug")
-build debug all
+build debug all -DHEADGATE_TESTS=ON
 if [ "$mode" = all ]; then
 	build tsan headgate
 	stages+=(-DHEADGATE_TSAN_BUILD="$top/build/tsan" -DHEADGATE_FUZZ_BUILD="$top/build/fuzz")
@@ -56,7 +56,7 @@ if [ "$mode" = all ]; then
 else
 	stages+=(-DHEADGATE_TSAN_BUILD= -DHEADGATE_FUZZ_BUILD=)
 fi
-build release all "${stages[@]}"
+build release all -DHEADGATE_TESTS=ON "${stages[@]}"
 
 say "tests"
 selection=()

@@ -48,7 +48,7 @@ def test_a_busy_session_parks_at_its_transactions_end(gated):
     client.query("BEGIN")
     with gate.console_wire() as console:
         console.send(wire.query("HOLD app DRAIN TIMEOUT 20s"))
-        until(lambda: gate.gate()["state"] == "draining", lambda: f"draining, not {gate.gate()}")
+        until(lambda: gate.gate()["gate"] == "draining", lambda: f"draining, not {gate.gate()}")
         assert client.query("SELECT 'still inside'") == [["still inside"]]
         assert console.nothing(0.1)
         client.query("COMMIT")
@@ -166,7 +166,7 @@ def test_cancel_of_a_draining_query_passes(gated):
     until(lambda: gate.clients()[0]["state"] == "busy", "a busy client")
     with gate.console_wire() as console:
         console.send(wire.query("HOLD app DRAIN TIMEOUT 30s"))
-        until(lambda: gate.gate()["state"] == "draining", "draining")
+        until(lambda: gate.gate()["gate"] == "draining", "draining")
         busy.cancel()
         with pytest.raises(Refused) as refused:
             busy.answer()
@@ -199,13 +199,13 @@ def test_hold_maximum_ends_by_itself(gated):
     began = time.monotonic()
     assert client.answer() == [["after"]]
     assert time.monotonic() - began < 10
-    assert gate.gate()["state"] == "open"
+    assert gate.gate()["gate"] == "open"
     console.close()
 
 
 def test_a_clients_budget(gated):
     """Where the hold lasts longer than one client may be held, that client is told 57P03."""
-    gate = gated(hold={"max": "500ms"})
+    gate = gated(hold={"max": "500ms"}, drain={"timeout": "300ms"})
     gate.until_recorded("old")
     with gate.console_wire() as console:
         try:
@@ -228,7 +228,7 @@ def test_a_hold_ends_with_its_owners_connection(gated):
     assert client.nothing(0.1)
     console.reset()
     assert client.answer() == [["freed"]]
-    until(lambda: gate.gate()["state"] == "open", "the gate open")
+    until(lambda: gate.gate()["gate"] == "open", "the gate open")
 
 
 def test_detached_outlives_and_force_ends(gated):
@@ -238,7 +238,7 @@ def test_detached_outlives_and_force_ends(gated):
     client.send(wire.query("SELECT 'freed'"))
     assert client.nothing(0.2)
     row = gate.gate()
-    assert row["state"] == "holding", row
+    assert row["gate"] == "holding", row
     gate.console("RELEASE app FORCE")
     assert client.answer() == [["freed"]]
 
@@ -344,4 +344,4 @@ def test_two_holds_of_one_database(gated):
             with pytest.raises(Refused):
                 gate.console("RELEASE app", third)
         gate.console("RELEASE app", first)
-    until(lambda: gate.gate()["state"] == "open", "open again")
+    until(lambda: gate.gate()["gate"] == "open", "open again")

@@ -71,7 +71,7 @@ def test_real_alembic(cluster, dbname, gated, tmp_path):
     for revision, down in (("old", None), ("new", "old")):
         with open(f"{project}/alembic/versions/{revision}.py", "w") as f:
             f.write(f"from alembic import op\nrevision = {revision!r}\ndown_revision = {down!r}\n"
-                    f"def upgrade():\n    op.execute('CREATE TABLE made_by_{revision} (a int)')\n"
+                    f"def upgrade():\n    op.execute('CREATE TABLE made_by_{revision} (a int); GRANT ALL ON made_by_{revision} TO PUBLIC')\n"
                     f"def downgrade():\n    op.execute('DROP TABLE made_by_{revision}')\n")
     old, new = gate.login("old"), gate.begin_login("new")
     status, output = gate.run("exec", "-d", "app", "-m", "alembic", "--", "alembic", "upgrade", "head", cwd=project, check=False)
@@ -92,7 +92,7 @@ def test_nothing_runs_between_the_first_statement_and_the_release(cluster, dbnam
               " AND usename = 'u_trust' AND (state <> 'idle' OR query_start > now() - interval '0.2s' + interval '0s')"
               " AND state <> 'idle'\")\n    worst = max(worst, q.fetchone()[0])\n    time.sleep(0.01)\n"
               "q.execute('INSERT INTO seen VALUES (%s)', (worst,))\n")
-    conductor = gate.spawn("exec", "-d", "app", "--", PYTHON, "-c", script)
+    conductor = gate.spawn("exec", "-d", "app", "-m", "a test", "--", PYTHON, "-c", script)
     started(cluster, dbname)
     for client in clients:
         client.send(wire.query("SELECT pg_sleep(0.05)"))
@@ -107,9 +107,9 @@ def test_a_busy_transaction_is_waited_for(cluster, dbname, gated):
     gate = gated(init=True, drain={"timeout": "20s"})
     busy = gate.login("old")
     busy.query("BEGIN")
-    conductor = gate.spawn("exec", "-d", "app", "--", *migrate("old"))
+    conductor = gate.spawn("exec", "-d", "app", "-m", "a test", "--", *migrate("old"))
     started(cluster, dbname, "draining")
-    until(lambda: gate.gate()["state"] == "draining", lambda: f"draining: {gate.gate()}")
+    until(lambda: gate.gate()["gate"] == "draining", lambda: f"draining: {gate.gate()}")
     assert conductor.poll() is None
     busy.query("COMMIT")
     output, _ = conductor.communicate(timeout=30)
@@ -122,7 +122,7 @@ def test_a_drain_that_does_not_end_is_given_up(cluster, dbname, gated):
     gate = gated(init=True, drain={"timeout": "300ms", "attempts": 2, "pause": "100ms"})
     busy, idle = gate.login("old"), gate.login("old")
     busy.query("BEGIN")
-    status, output = gate.run("exec", "-d", "app", "--", *migrate("new"), check=False)
+    status, output = gate.run("exec", "-d", "app", "-m", "a test", "--", *migrate("new"), check=False)
     assert status != 0, output
     assert cluster.sql("SELECT version_num FROM alembic_version", dbname) == [("old",)]
     assert idle.query("SELECT 1") == [["1"]] and busy.query("SELECT 1") == [["1"]]
@@ -133,7 +133,7 @@ def test_exit_status_is_the_commands(cluster, dbname, gated):
     """A failing command: its status, its output, and the gate at what is really recorded."""
     gate = gated(init=True)
     client = gate.login("old")
-    status, output = gate.run("exec", "-d", "app", "--", "sh", "-c", "echo going wrong; exit 42", check=False)
+    status, output = gate.run("exec", "-d", "app", "-m", "a test", "--", "sh", "-c", "echo going wrong; exit 42", check=False)
     assert status == 42 and "going wrong" in output
     row = runs(cluster, dbname)[-1]
     assert row[:3] == ("ended", "failed", 42) and "going wrong" in row[5]
@@ -145,7 +145,7 @@ def test_exit_status_is_the_commands(cluster, dbname, gated):
 def test_a_command_that_fails_half_way(cluster, dbname, gated):
     """It recorded the new head and then failed: what counts is what is recorded."""
     gate = gated(init=True)
-    status, _ = gate.run("exec", "-d", "app", "--", "sh", "-c",
+    status, _ = gate.run("exec", "-d", "app", "-m", "a test", "--", "sh", "-c",
                          "psql -X -c \"UPDATE alembic_version SET version_num = 'new'\" && exit 3", check=False)
     assert status == 3
     gate.until_recorded("new")
@@ -153,7 +153,7 @@ def test_a_command_that_fails_half_way(cluster, dbname, gated):
 
 def test_command_not_found(cluster, dbname, gated):
     gate = gated(init=True)
-    status, output = gate.run("exec", "-d", "app", "--", "/no/such/program", check=False)
+    status, output = gate.run("exec", "-d", "app", "-m", "a test", "--", "/no/such/program", check=False)
     assert status == 127, output
     with gate.login("old") as client:
         assert client.query("SELECT 1") == [["1"]]
@@ -161,7 +161,7 @@ def test_command_not_found(cluster, dbname, gated):
 
 def test_no_shell_and_the_environment(cluster, dbname, gated):
     gate = gated(init=True)
-    status, output = gate.run("exec", "-d", "app", "--", PYTHON, "-c",
+    status, output = gate.run("exec", "-d", "app", "-m", "a test", "--", PYTHON, "-c",
                               "import os, sys; print(sys.argv[1]); print(os.environ['PGDATABASE'], os.environ['PGPORT']); "
                               "print(os.environ['DATABASE_URL']); print(os.getpgrp() == os.getpid())", "$(echo no) `shell` ;")
     assert status == 0
@@ -170,10 +170,10 @@ def test_no_shell_and_the_environment(cluster, dbname, gated):
 
 def test_killed_coordinator_while_draining(cluster, dbname, gated):
     """Its lock goes with its connection; a proxy marks the run abandoned; gates reopen at the recorded version."""
-    gate = gated(init=True, drain={"timeout": "60s"})
+    gate = gated(init=True, drain={"timeout": "25s"})
     busy, idle = gate.login("old"), gate.login("old")
     busy.query("BEGIN")
-    conductor = gate.spawn("exec", "-d", "app", "--", *migrate("new"))
+    conductor = gate.spawn("exec", "-d", "app", "-m", "a test", "--", *migrate("new"))
     started(cluster, dbname, "draining")
     idle.send(wire.query("SELECT 'freed'"))
     assert idle.nothing(0.2)
@@ -189,13 +189,13 @@ def test_killed_coordinator_with_the_command_running(cluster, dbname, gated):
     gate = gated(init=True, on_failed="reject")
     client = gate.login("old")
     mark = os.path.join(place.folder("mark"), "pid")
-    conductor = gate.spawn("exec", "-d", "app", "--", "sh", "-c", f"echo $$ > {mark}; sleep 300")
+    conductor = gate.spawn("exec", "-d", "app", "-m", "a test", "--", "sh", "-c", f"echo $$ > {mark}; sleep 300")
     pid = int(until(lambda: os.path.exists(mark) and open(mark).read().strip(), "the command's pid"))
     conductor.kill()
     conductor.wait()
     until(lambda: not os.path.exists(f"/proc/{pid}"), "the command killed with its coordinator")
     until(lambda: runs(cluster, dbname)[-1][:2] == ("ended", "failed"), lambda: f"failed: {runs(cluster, dbname)}")
-    until(lambda: gate.gate()["state"] in ("failed", "shut") or "fail" in str(gate.gate()), lambda: f"shut: {gate.gate()}")
+    until(lambda: gate.gate()["gate"] == "shut" or "fail" in str(gate.gate()), lambda: f"shut: {gate.gate()}")
     assert client.fatal()["C"] in ("57P01", "55000")
     with pytest.raises(Refused) as refused:
         gate.login("old")
@@ -206,7 +206,7 @@ def test_interrupted_coordinator(cluster, dbname, gated):
     """Ctrl-C: the command gets its chance to end, nothing is left behind, clients go on."""
     gate = gated(init=True)
     mark = os.path.join(place.folder("mark"), "pid")
-    conductor = gate.spawn("exec", "-d", "app", "--", "sh", "-c", f"echo $$ > {mark}; sleep 300")
+    conductor = gate.spawn("exec", "-d", "app", "-m", "a test", "--", "sh", "-c", f"echo $$ > {mark}; sleep 300")
     pid = int(until(lambda: os.path.exists(mark) and open(mark).read().strip(), "the command's pid"))
     os.killpg(conductor.pid, signal.SIGINT)
     conductor.communicate(timeout=30)
@@ -238,7 +238,7 @@ def test_a_frozen_proxy_does_not_let_anybody_through(cluster, dbname, gated):
     client = gate.login("old")
     gate.freeze()
     try:
-        status, output = gate.run("exec", "-d", "app", "--", *migrate("new"), check=False, timeout=60)
+        status, output = gate.run("exec", "-d", "app", "-m", "a test", "--", *migrate("new"), check=False, timeout=60)
         client.send(wire.query("CREATE TABLE never (a int)"))
     finally:
         gate.thaw()
@@ -254,7 +254,7 @@ def test_precheck_refuses_before_disturbing_anyone(cluster, dbname, gated):
     cluster.sql("CREATE TABLE p (a int)", dbname)
     cluster.sql("BEGIN; INSERT INTO p VALUES (1); PREPARE TRANSACTION 'left over'", dbname)
     try:
-        status, output = gate.run("exec", "-d", "app", "--", *migrate("new"), check=False)
+        status, output = gate.run("exec", "-d", "app", "-m", "a test", "--", *migrate("new"), check=False)
         assert status != 0 and "prepared" in output.lower(), output
         assert cluster.sql("SELECT version_num FROM alembic_version", dbname) == [("old",)]
     finally:
@@ -263,7 +263,7 @@ def test_precheck_refuses_before_disturbing_anyone(cluster, dbname, gated):
 
 def test_without_init_it_says_what_to_do(cluster, dbname, gated):
     gate = gated()
-    status, output = gate.run("exec", "-d", "app", "--", *migrate("new"), check=False)
+    status, output = gate.run("exec", "-d", "app", "-m", "a test", "--", *migrate("new"), check=False)
     assert status != 0 and "headgate init" in output, output
     assert cluster.sql("SELECT version_num FROM alembic_version", dbname) == [("old",)]
 
@@ -281,8 +281,8 @@ def test_hold_and_release_from_the_command_line(gated):
     """`headgate hold` holds as long as it runs (its owner is its connection) or detached; `headgate release` ends it."""
     gate = gated()
     client = gate.login("old")
-    holder = gate.spawn("hold", "-d", "app", "-m", "by hand")
-    until(lambda: gate.gate()["state"] == "holding", lambda: f"holding: {gate.gate()}")
+    holder = gate.spawn("hold", "-d", "app", "--reason", "by hand")
+    until(lambda: gate.gate()["gate"] == "holding", lambda: f"holding: {gate.gate()}")
     client.send(wire.query("SELECT 'freed'"))
     assert client.nothing(0.1)
     holder.send_signal(signal.SIGINT)

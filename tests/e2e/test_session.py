@@ -298,7 +298,7 @@ def test_long_cancel_keys():
         peer.gone()
 
     with Stub(script) as server:
-        databases = {"app": {"upstream": {"address": f"127.0.0.1:{server.port}"}, "control": {"dsn": "host=127.0.0.1 port=1"},
+        databases = {"app": {"upstream": {"address": f"127.0.0.1:{server.port}", "tls": {"mode": "disable"}}, "control": {"dsn": "host=127.0.0.1 port=1"},
                              "recorded": {"reader": "alembic"}, "mode": "observe"}}
         with Headgate(databases) as gate:
             with gate.login(version=wire.V32) as client:

@@ -40,6 +40,10 @@ connection.exec('LISTEN c')
 connection.exec("NOTIFY c, 'payload'")
 connection.wait_for_notify(5) { |_channel, _pid, payload| puts "heard #{payload}" }
 connection.send_query('SELECT pg_sleep(30)')
+watcher = PG.connect
+running = "SELECT 1 FROM pg_stat_activity WHERE pid = #{connection.backend_pid} AND state = 'active'"
+sleep 0.01 until watcher.exec(running).ntuples == 1
+watcher.close
 connection.cancel
 begin
   connection.get_last_result
@@ -56,8 +60,13 @@ if connection.respond_to?(:enter_pipeline_mode)
   connection.enter_pipeline_mode
   10.times { |i| connection.send_query_params('SELECT $1::int', [i]) }
   connection.pipeline_sync
-  10.times { p connection.get_result.values; connection.get_result }
-  connection.get_result
+  Timeout.timeout(20) do
+    loop do
+      result = connection.get_result or next
+      break if result.result_status == PG::PGRES_PIPELINE_SYNC
+      p result.values
+    end
+  end
   connection.exit_pipeline_mode
 end
 p connection.exec("SELECT length(repeat('y', 2000000))").values

@@ -116,7 +116,8 @@ class Cluster:
         return self
 
     def _answers(self):
-        assert self.process.poll() is None, "postgres ended: " + self.log()
+        if self.process.poll() is not None:
+            raise RuntimeError("postgres ended: " + self.log())
         status = os.path.join(self.data, "postmaster.pid")
         with open(status) as f:
             lines = f.read().split("\n")

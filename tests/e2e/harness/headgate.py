@@ -69,6 +69,7 @@ class Headgate:
         self.config_path = os.path.join(self.base, "headgate.yaml")
         self.log_path = os.path.join(self.base, "log")
         self.process = None
+        self.wires = []
         self.environment = environment or {}
         self.config = merge({
             "listen": [{"address": f"127.0.0.1:{self.port}"}],
@@ -116,7 +117,8 @@ class Headgate:
         return self
 
     def _answers(self):
-        assert self.process.poll() is None, "headgate ended: " + self.log()
+        if self.process.poll() is not None:
+            raise RuntimeError("headgate ended: " + self.log())
         try:
             return bool(self.console("SHOW VERSION"))
         except Closed:
@@ -151,6 +153,8 @@ class Headgate:
 
     def stop(self, how=signal.SIGTERM, status=0, timeout=30):
         """Asks it to leave and checks that it left in order."""
+        for wire in self.wires:
+            wire.close()
         if self.process is None:
             return
         process, self.process = self.process, None
@@ -207,7 +211,8 @@ class Headgate:
         return (self.host, self.port)
 
     def wire(self, timeout=20.0):
-        return Wire(self.address, timeout)
+        self.wires.append(Wire(self.address, timeout))
+        return self.wires[-1]
 
     def login(self, head=None, database="app", user="u_trust", timeout=20.0, **parameters):
         """A raw client that says by `options` what it was built for."""
