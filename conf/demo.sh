@@ -99,6 +99,7 @@ load=$!
 status=0
 wait "$load" || status=$?
 load=''
+[ $status -ne 130 ] || exit 130
 if [ $status -ne 0 ]; then
 	say "" "the demo failed (status $status); the proxy's last words:"
 	tail -n 30 "$work/headgate.log"
