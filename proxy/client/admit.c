@@ -379,8 +379,10 @@ void admit_timer(struct session *s)
 		    .hint = refusal.hint[0] != '\0' ? refusal.hint : NULL};
 		struct reply reply = {0};
 		reply_notice(&reply, &notice);
-		session_say(s, reply.data, reply.size);
+		bool heard = session_say(s, reply.data, reply.size);
 		reply_free(&reply);
+		if (!heard)
+			return;
 	}
 	held_timer(s, &verdict);
 }
@@ -394,8 +396,10 @@ static void discarded(struct session *s)
 	tracker_init(&s->tracker, 'I');
 	struct reply reply = {0};
 	reply_ready(&reply, 'I');
-	session_say(s, reply.data, reply.size);
+	bool heard = session_say(s, reply.data, reply.size);
 	reply_free(&reply);
+	if (!heard)
+		return;
 	s->held_since_ns = 0;
 	if (s->stash_size > 0) {
 		struct verdict verdict = ask(s);
@@ -439,8 +443,10 @@ void admit_discard(struct session *s)
 		    .detail = "The statement was held at the gate and never reached the server."};
 		struct reply reply = {0};
 		reply_error(&reply, &error);
-		session_say(s, reply.data, reply.size);
+		bool heard = session_say(s, reply.data, reply.size);
 		reply_free(&reply);
+		if (!heard)
+			return;
 		session_watch(s, &s->client, EV_READ);
 		if (s->stash_size > 0) {
 			uint8_t *bytes = s->stash;

@@ -113,24 +113,20 @@ static void stash(struct session *s, const uint8_t *bytes, size_t n)
 	s->stash_size = n;
 }
 
-/* The client's bytes, in order, as far as they may go now; the rest waits in the stash. */
-static void input(struct session *s, const uint8_t *bytes, size_t n)
+/* To the server: the client's bytes as far as the gate lets them go; the rest waits in the stash. */
+static void forward(struct session *s, const uint8_t *bytes, size_t n, bool free_run)
 {
-	bool free_run = s->state == STATE_REPLICA || fresh(s);
-	if (s->state == STATE_IDLE && !free_run && bytes[0] != 'X') {
-		stash(s, bytes, n);
-		if (admit_transaction(s))
-			relay_resume(s);
-		return;
-	}
 	if (s->state == STATE_GONE && !free_run && tracker_idle(&s->tracker)) {
 		session_close(s, REASON_CLIENT_VANISHED,
 		    NULL); /* nobody waits for the answer to what the gate would have to hold */
 		return;
 	}
 	/* The gate's view has changed during a transaction, or its lease ran out: this transaction goes on to
-	 * its end, batch by batch, and nothing of the next one goes out. */
-	if (!free_run && tracker_between(&s->tracker) && !tracker_settled(&s->tracker)) {
+	 * its end, batch by batch, and nothing of the next one goes out. (Not IDLE, and yet nothing open: the
+	 * server is in the middle of a notification.) */
+	if (!free_run && s->state != STATE_IDLE && tracker_between(&s->tracker) &&
+	    (!tracker_settled(&s->tracker) ||
+		(s->tracker.status == 'I' && s->tracker.mode == TRACKER_NORMAL))) {
 		stash(s, bytes, n);
 		return;
 	}
@@ -159,6 +155,26 @@ static void input(struct session *s, const uint8_t *bytes, size_t n)
 	if (s->state == STATE_BUSY && tracker_idle(&s->tracker))
 		admit_settled(
 		    s); /* a Flush alone, CopyData behind a failed COPY: nothing that the server answers */
+}
+
+/* The client's bytes, in order. A transaction that begins on anything but an unchanged view and a good lease
+ * is asked for first; the bytes lie in the stash then, where a park finds them. */
+static void input(struct session *s, const uint8_t *bytes, size_t n)
+{
+	bool free_run = s->state == STATE_REPLICA || fresh(s);
+	if (s->state != STATE_IDLE || free_run || bytes[0] == 'X') {
+		forward(s, bytes, n, free_run);
+		return;
+	}
+	stash(s, bytes, n);
+	if (!admit_transaction(s))
+		return;
+	uint8_t *waited = s->stash;
+	s->stash = NULL;
+	s->stash_size = 0;
+	/* Admitted without a lease (mode observe asks for none): then one transaction at a time. */
+	forward(s, waited, n, fresh(s));
+	mem_free(&waited);
 }
 
 /* Reads the client while its bytes may go on. */
@@ -211,6 +227,7 @@ void relay_client_gone(struct session *s, bool was_broken)
 			session_watch(s, &s->client, 0);
 			backlog_free(&s->client);
 			stream_close(&s->client.stream);
+			session_watch(s, &s->server, EV_READ);
 		}
 		return;
 	}
@@ -250,8 +267,9 @@ static void server_ended(struct session *s, const char *why)
 {
 	if (s->state == STATE_GONE)
 		session_close(s, s->tracker.terminated ? REASON_CLIENT_LEFT : REASON_CLIENT_VANISHED, NULL);
-	else if (s->tracker.last == 'E')
-		session_close(s, REASON_SERVER_ENDED, NULL); /* it has said why */
+	else if (s->tracker.last == 'E' && s->tracker.answered)
+		session_close(
+		    s, REASON_SERVER_ENDED, NULL); /* it has said why, after its last ReadyForQuery */
 	else
 		session_close(s, REASON_SERVER_LOST, why);
 }
@@ -277,17 +295,21 @@ void relay_server_readable(struct session *s)
 
 	if (s->state == STATE_BUSY) {
 		if (tracker_idle(&s->tracker)) {
+			s->worker->now_ns = clock_now();
 			admit_settled(s);
 			if (s->stash_size > 0 && s->state == STATE_IDLE)
 				relay_resume(s);
 		} else {
-			if (s->stash_size > 0)
+			if (s->stash_size > 0) {
+				s->worker->now_ns = clock_now();
 				relay_resume(s);
+			}
 			if (s->worker->conf->limits.idle_in_transaction_ns > 0 && s->state == STATE_BUSY)
 				s->quiet_since_ns =
 				    tracker_idle_in_transaction(&s->tracker) ? clock_now() : 0;
 		}
 	} else if (s->state == STATE_GONE) {
+		s->worker->now_ns = clock_now();
 		if (s->stash_size > 0)
 			relay_resume(s);
 		else if (tracker_idle(&s->tracker) && s->server.backlog == NULL && s->client.backlog == NULL)

@@ -480,7 +480,7 @@ static __attribute__((noinline)) void entered(
 void session_enter(struct session *s, enum session_state state)
 {
 	enum session_state old = s->state;
-	if (old == state && state != STATE_HELLO)
+	if (old == STATE_CLOSED || (old == state && state != STATE_HELLO))
 		return;
 	s->state = (uint8_t)state;
 	/* A transaction begins or ends, nothing else: the hot path. Both legs are read already, no timer is
@@ -537,7 +537,7 @@ void session_refuse(struct session *s, enum close_reason reason, const struct re
 	close_with(s, reason, &error, NULL);
 }
 
-void session_say(struct session *s, const void *bytes, size_t size)
+bool session_say(struct session *s, const void *bytes, size_t size)
 {
-	relay_write(s, &s->client, bytes, size);
+	return relay_write(s, &s->client, bytes, size);
 }

@@ -123,8 +123,9 @@ void session_refuse(struct session *s, enum close_reason reason, const struct re
 /* "shop client=10.0.0.7:5123 session=42" into a buffer of the worker's. */
 const char *session_label(const struct session *s);
 void session_peer(const struct session *s, char *text, size_t size);
-/* Adds messages of ours to the client's stream, behind what is waiting there. */
-void session_say(struct session *s, const void *bytes, size_t size);
+/* Adds messages of ours to the client's stream, behind what is waiting there. False: that broke, and the
+ * session is closed, or GONE. */
+bool session_say(struct session *s, const void *bytes, size_t size);
 /* What the client leg's and the server leg's events are to do in this state. */
 void session_watch(struct session *s, struct leg *leg, short what);
 void session_timer(struct session *s, int64_t span_ns); /* below 0: none */
