@@ -275,8 +275,9 @@ static void many_at_once_run_once(void **state)
 	sql("TRUNCATE t");
 	char *script = mem_printf(
 	    "psql -qX -c 'INSERT INTO t VALUES (1)'; read x </proc/%d/fd/%d", (int)getpid(), go[0]);
+	char *const *argv = SHELL(script);
 	for (int i = 0; i < MANY; i++) {
-		prepare(&seen[i], SHELL(script));
+		prepare(&seen[i], argv);
 		begin(&seen[i]);
 	}
 	int attached = 0;
