@@ -6,12 +6,17 @@
  * (commands/copyfromparse.c).
  *
  * The picture is a queue of what the client sent and the server has not finished with:
+ *
  *   Query, FunctionCall, Sync   each answered by one ReadyForQuery
- *   extended messages           each answered by one message of its own (a Describe of a statement by two,
- * the second counts) CopyDone, CopyFail          the end of a COPY IN, or dropped when there is none An
- * ErrorResponse while an extended message is at the front makes the server discard everything up to the next
- * Sync, Query and FunctionCall included. In COPY IN it swallows Flush and Sync. Runs of one kind take one
- * entry. */
+ *   extended messages           each answered by one message of its own; a Describe of a statement by two, of
+ *                               which the second counts; a Flush by none, unless it is malformed
+ *   CopyDone, CopyFail          the end of a COPY IN, or dropped by the server when there is none
+ *
+ * Runs of one kind take one entry. An ErrorResponse while an extended message is at the front makes the
+ * server discard everything up to the next Sync, Query and FunctionCall included. In COPY IN the server
+ * swallows Flush and Sync. A COPY IN may fail before it read anything (into a view; a BEFORE STATEMENT
+ * trigger), and nothing in the bytes tells whether a Sync behind it was swallowed: then both are reckoned
+ * with, and the tracker says idle only where both are. */
 #ifndef PROTO_TRACKER_H
 #define PROTO_TRACKER_H
 
@@ -32,6 +37,7 @@ enum tracker_mode {
 	TRACKER_NORMAL,
 	TRACKER_SKIP,      /* the server discards up to the next Sync */
 	TRACKER_COPY_IN,   /* the server reads CopyData */
+	TRACKER_UNSURE,    /* as SKIP, unless the ReadyForQuery of a Sync taken for swallowed is under way */
 	TRACKER_COPY_BOTH, /* replication: never comes back */
 };
 
@@ -42,7 +48,8 @@ struct tracker {
 	char last;    /* type of the last message the server began */
 	bool open; /* extended messages were sent since the last Sync: an implicit transaction may be open */
 	bool answered;   /* the server has said something of the front entry since the last ReadyForQuery */
-	bool copy_ends;  /* there are CopyDone or CopyFail in the queue */
+	bool copy_ends;  /* there may be CopyDone or CopyFail in the queue */
+	bool swallowed;  /* a Sync was taken for swallowed by the COPY IN at the front */
 	bool terminated; /* the client sent Terminate */
 	uint32_t first, count, room; /* the queue, a ring */
 	uint32_t *queue;             /* heap, or inside */
@@ -55,8 +62,9 @@ void tracker_init(struct tracker *tracker, char status);
 void tracker_free(struct tracker *tracker);
 
 /* The client's bytes, in order. Returns how many of them may go to the server now: n; fewer when one_batch is
- * set and the end of a batch (Query, FunctionCall, Sync) was reached, when the queue is full (wait for
- * answers), after Terminate, or at a protocol violation (tracker->violation is set). */
+ * set and the end of a batch was reached (a Query, FunctionCall or Sync that is answered by a ReadyForQuery:
+ * not one that the server discards or a COPY IN swallows), when the queue is full (wait for answers) or after
+ * Terminate. At a protocol violation tracker->violation is set and nothing may go. */
 size_t tracker_client(struct tracker *tracker, const uint8_t *bytes, size_t n, bool one_batch);
 
 /* The server's bytes. False: violation. Every byte is passed on in any case. */
@@ -73,7 +81,8 @@ static inline bool tracker_idle(const struct tracker *t)
 /* The client's next byte begins a batch (which may begin a transaction), as opposed to going on with one. */
 static inline bool tracker_between(const struct tracker *t)
 {
-	return !t->open && t->mode == TRACKER_NORMAL && t->client.have == 0 && t->client.left == 0;
+	return !t->open && (t->mode == TRACKER_NORMAL || t->mode == TRACKER_UNSURE) && t->client.have == 0 &&
+	    t->client.left == 0;
 }
 
 /* The server owes nothing. */

@@ -9,6 +9,9 @@ enum kind { EXTENDED, QUERY, CALL, SYNC, COPY_END };
 #define KIND_SHIFT 29
 #define RUN_MAX    ((UINT32_C(1) << KIND_SHIFT) - 1)
 
+/* The server builds bodies of up to 1 GiB - 2 bytes, to which the length word comes. */
+#define LENGTH_MAX (FRAME_BYTES + 4)
+
 static enum kind entry_kind(uint32_t entry)
 {
 	return (enum kind)(entry >> KIND_SHIFT);
@@ -103,31 +106,54 @@ static void skip_to_sync(struct tracker *t)
 	t->mode = t->count > 0 ? TRACKER_NORMAL : TRACKER_SKIP;
 }
 
+static void failed(struct tracker *t)
+{
+	if (!t->swallowed) {
+		skip_to_sync(t);
+		return;
+	}
+	/* A COPY IN with a Sync behind it. If the COPY failed before it read that Sync, the Sync ends the
+	 * discarding, and all that the client sent behind it is answered. If it failed later, the next Sync
+	 * does. The next ReadyForQuery tells as much as can be told. */
+	t->swallowed = false;
+	pop(t);
+	t->mode = TRACKER_UNSURE;
+}
+
 /* CopyInResponse: the server goes on reading what was sent behind the statement. Syncs are swallowed, a
- * CopyDone ends the copy; anything else makes it give the connection up. */
+ * CopyDone ends the copy. On anything else it gives the connection up, if it comes to read it: a COPY that
+ * failed before is over, and all behind it counts. */
 static void begin_copy_in(struct tracker *t)
 {
 	t->mode = TRACKER_COPY_IN;
-	uint32_t statement = t->count > 0 ? *entry_at(t, 0) : 0;
-	if ((statement & RUN_MAX) > 1)
-		return;
+	t->swallowed = false;
+	if (t->count > 0 && (*entry_at(t, 0) & RUN_MAX) > 1)
+		t->mode = TRACKER_NORMAL;
 	while (t->count > 1 && t->mode == TRACKER_COPY_IN) {
-		enum kind next = entry_kind(*entry_at(t, 1));
-		if (next != SYNC && next != COPY_END)
-			return;
-		/* take one of the second entry: with the statement put aside it is the front */
-		pop_entry(t);
-		pop(t);
-		if (t->count == t->room)
-			grow(t);
-		t->first = t->first == 0 ? t->room - 1 : t->first - 1;
-		t->count++;
-		*entry_at(t, 0) = statement;
-		if (next == COPY_END)
+		uint32_t *next = entry_at(t, 1);
+		enum kind kind = entry_kind(*next);
+		if (kind == SYNC)
+			t->swallowed = true;
+		else
 			t->mode = TRACKER_NORMAL;
-		else if (entry_kind(statement) == EXTENDED)
-			t->open = true; /* what that Sync was to close */
+		if (kind == COPY_END && (*next & RUN_MAX) > 1) { /* the rest is for the Query's next COPY */
+			*next -= 1;
+		} else if (kind == SYNC || kind == COPY_END) {
+			*next = *entry_at(t, 0);
+			pop_entry(t);
+		}
 	}
+	if (t->swallowed && t->count == 1 && entry_kind(*entry_at(t, 0)) == EXTENDED)
+		t->open = true; /* what that Sync was to close */
+}
+
+static void extended_message(struct tracker *t)
+{
+	t->open = true;
+	if (t->mode == TRACKER_COPY_IN)
+		t->mode = TRACKER_NORMAL; /* as in begin_copy_in() */
+	if (t->mode != TRACKER_SKIP)
+		push(t, EXTENDED);
 }
 
 /* One message of the client has its header complete. True: it ends a batch. */
@@ -135,20 +161,23 @@ static bool client_message(struct tracker *t, uint8_t type)
 {
 	switch (type) {
 	case 'd':
+		return false;
 	case 'H':
+		if (t->client.left != 0 && t->mode != TRACKER_COPY_IN)
+			extended_message(t); /* a Flush with a body is answered by an error */
 		return false;
 	case 'P':
 	case 'B':
 	case 'E':
 	case 'D':
 	case 'C':
-		t->open = true;
-		if (t->mode != TRACKER_SKIP)
-			push(t, EXTENDED);
+		extended_message(t);
 		return false;
 	case 'S':
-		if (t->mode == TRACKER_COPY_IN)
+		if (t->mode == TRACKER_COPY_IN) {
+			t->swallowed = true;
 			return false;
+		}
 		t->open = false;
 		if (t->mode == TRACKER_SKIP)
 			t->mode = TRACKER_NORMAL;
@@ -158,16 +187,18 @@ static bool client_message(struct tracker *t, uint8_t type)
 	case 'F':
 		if (t->mode == TRACKER_SKIP)
 			return false;
-		t->open = false;
+		if (t->mode == TRACKER_COPY_IN)
+			t->mode = TRACKER_NORMAL;
 		push(t, type == 'Q' ? QUERY : CALL);
+		if (t->mode == TRACKER_UNSURE)
+			return false; /* it may be discarded, and only a Sync ends that */
+		t->open = false;
 		return true;
 	case 'c':
 	case 'f':
 		if (t->mode == TRACKER_COPY_IN) {
 			t->mode = TRACKER_NORMAL;
-			return false;
-		}
-		if (t->count > 0 && t->mode == TRACKER_NORMAL) {
+		} else if (t->count > 0 && t->mode == TRACKER_NORMAL) {
 			push(t, COPY_END);
 			t->copy_ends = true;
 		}
@@ -215,7 +246,7 @@ static bool next_header(struct tracker_cursor *c, const uint8_t *bytes, size_t n
 		header = c->header;
 	}
 	uint32_t length = frame_be32(header + 1);
-	if (length < 4 || length > FRAME_BYTES) {
+	if (length < 4 || length > LENGTH_MAX) {
 		*violation = "impossible message length";
 		return false;
 	}
@@ -224,32 +255,40 @@ static bool next_header(struct tracker_cursor *c, const uint8_t *bytes, size_t n
 	return true;
 }
 
+/* The bytes of the current message's body. */
+static size_t body(struct tracker_cursor *c, size_t n)
+{
+	size_t take = n < c->left ? n : c->left;
+	c->left -= (uint32_t)take;
+	return take;
+}
+
 size_t tracker_client(struct tracker *t, const uint8_t *bytes, size_t n, bool one_batch)
 {
 	size_t used = 0;
 	for (;;) {
 		uint8_t type;
-		if (t->count >= TRACKER_ENTRIES && t->client.left == 0 && t->client.have == 0)
-			return used;
+		if (t->count >= TRACKER_ENTRIES)
+			return used + body(&t->client, n - used);
 		if (!next_header(&t->client, bytes, n, &used, &type, &t->violation))
 			return t->violation != NULL ? 0 : used;
 		bool ends = client_message(t, type);
 		if (t->violation != NULL)
 			return 0;
-		if (t->terminated || (ends && one_batch)) {
-			/* the rest of this message goes along, what is behind it does not */
-			size_t body = n - used < t->client.left ? n - used : t->client.left;
-			t->client.left -= (uint32_t)body;
-			return used + body;
-		}
+		/* the rest of this message goes along, what is behind it does not */
+		if (t->terminated || (ends && one_batch))
+			return used + body(&t->client, n - used);
 	}
 }
 
 static void ready_for_query(struct tracker *t, char status)
 {
 	t->status = status;
-	if (t->mode == TRACKER_SKIP)
-		t->mode = TRACKER_NORMAL; /* a Sync that we took for swallowed ended the discarding */
+	t->swallowed = false;
+	if (t->mode == TRACKER_UNSURE)
+		t->answered = false; /* what was said was the COPY's error */
+	if (t->mode != TRACKER_COPY_BOTH)
+		t->mode = TRACKER_NORMAL;
 	if (t->copy_ends)
 		drop_copy_ends(t);
 	/* A ReadyForQuery with nothing before it answers a bare Sync. With anything else at the front it
@@ -286,12 +325,14 @@ static void server_message(struct tracker *t, uint8_t type)
 		drop_copy_ends(t);
 	bool extended = t->count > 0 && entry_kind(*entry_at(t, 0)) == EXTENDED;
 	switch (type) {
+	case 'C':
+		t->swallowed = false; /* truly */
+				      /* fall through */
 	case '1':
 	case '2':
 	case '3':
 	case 'T':
 	case 'n':
-	case 'C':
 	case 'I':
 	case 's':
 		if (extended)
@@ -299,9 +340,11 @@ static void server_message(struct tracker *t, uint8_t type)
 		break;
 	case 'E':
 		if (extended)
-			skip_to_sync(t);
+			failed(t);
 		else if (t->mode == TRACKER_COPY_IN)
 			t->mode = TRACKER_NORMAL;
+		else if (t->count == 0 && t->open)
+			t->mode = TRACKER_SKIP; /* a Flush that met a statement time-out */
 		break;
 	case 'G':
 		begin_copy_in(t);

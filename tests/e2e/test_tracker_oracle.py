@@ -173,8 +173,10 @@ class Program:
             self.add(SYNC)  # libpq's first
         if self.chance(0.4):
             self.steps.append("settle")
-        if self.chance(0.08):
-            return  # and the next batch right behind it: the server gives the connection up unless the COPY failed
+        if self.chance(0.08):  # the next batch right behind it: the server gives the connection up unless the COPY had failed
+            self.one("SELECT 1", "PBE")
+            self.add(self.dice.choice((SYNC, query("SELECT 1"))), SYNC)
+            return
         self.data()
         if self.chance(0.9):
             self.add(SYNC)
@@ -197,7 +199,7 @@ def play(subject, program, dice):
             subject.flush()
             subject.compare()
         # The strongest question: it says idle at this very moment, whatever is under way. Then nothing more may happen.
-        if subject.idle() and not subject.out and dice.random() < 0.3:
+        if subject.idle() and dice.random() < 0.3:
             subject.compare()
             if not subject.idle():
                 subject.wrong("idle a moment ago, and not any more, though nothing was sent")
@@ -236,7 +238,7 @@ def test_random_programs(ground):
         program = Program(dice).build()
         if subject is None:
             subject = Subject(lib, monitor.wire.address, monitor, dice)
-        subject.random = dice
+        subject.random, subject.undecidable = dice, program.undecidable
         subject.trace.append(f"\n#{number}:")
         alive = True
         try:
