@@ -46,6 +46,7 @@ void login_dial(struct session *s)
 	session_enter(s, STATE_DIAL);
 	service_unref(&s->entry->dialing);
 	s->entry->dialing = service_ref(service);
+	s->entry->second_dial = false;
 	if (service->endpoints == NULL || service->endpoints->count == 0) {
 		unreachable(s, service->endpoints != NULL ? service->endpoints->error : "no address");
 		return;
@@ -113,32 +114,26 @@ static bool same_certificate(const struct session *s)
 
 /* AuthenticationSASL offers mechanisms. SCRAM-SHA-256-PLUS binds the exchange to the TLS channel, which ends
  * here: unless both legs show the same certificate it must not be offered (DESIGN: the channel-binding
- * table). Returns the message to pass on, in *edited if it was changed. */
-static void relay_sasl_offer(struct session *s, const uint8_t *message, size_t size, struct reply *out)
+ * table). False: the client is gone. */
+static bool relay_sasl_offer(struct session *s, const uint8_t *message, size_t size)
 {
 	static const char plus[] = "SCRAM-SHA-256-PLUS";
-	struct entry *entry = s->entry;
 	bool server_tls = s->server.stream.tls != NULL, client_tls = s->client.stream.tls != NULL;
-	bool keep = !server_tls || (client_tls && same_certificate(s));
-	out->data = mem_alloc(size);
-	memcpy(out->data, message, FRAME_HEADER + 4);
-	size_t length = FRAME_HEADER + 4;
-	for (size_t at = length; at < size && message[at] != 0;) {
-		size_t n = strnlen((const char *)message + at, size - at);
-		if (at + n >= size)
-			break;
-		if (keep || strcmp((const char *)message + at, plus) != 0) {
-			memcpy(out->data + length, message + at, n + 1);
-			length += n + 1;
-		} else {
-			entry->plus_taken = client_tls;
-		}
-		at += n + 1;
-	}
-	out->data[length++] = 0;
-	frame_put32(out->data + 1, (uint32_t)(length - 1));
-	out->size = out->room = length;
-	entry->sasl_first = true;
+	size_t at = FRAME_HEADER + 4;
+	s->entry->sasl_first = true;
+	while (at + sizeof plus <= size && memcmp(message + at, plus, sizeof plus) != 0)
+		at += strnlen((const char *)message + at, size - at) + 1;
+	if (at + sizeof plus > size || !server_tls || (client_tls && same_certificate(s)))
+		return relay_write(s, &s->client, message, size);
+
+	uint8_t *edited = mem_dup(message, size);
+	size_t behind = at + sizeof plus;
+	memcpy(edited + at, message + behind, size - behind);
+	frame_put32(edited + 1, (uint32_t)(size - sizeof plus - 1));
+	s->entry->plus_taken = client_tls;
+	bool here = relay_write(s, &s->client, edited, size - sizeof plus);
+	mem_free(&edited);
+	return here;
 }
 
 /* A SASLInitialResponse: name, length, then a gs2 header that begins with n, y or p. With -PLUS taken out
@@ -172,26 +167,13 @@ static bool server_message(struct session *s, const uint8_t *message, size_t siz
 {
 	struct entry *entry = s->entry;
 	uint8_t type = message[0];
-	if (type == 'R' && size >= FRAME_HEADER + 4) {
-		uint32_t kind = frame_be32(message + FRAME_HEADER);
-		if (kind == 10) {
-			struct reply offer = {0};
-			relay_sasl_offer(s, message, size, &offer);
-			bool ok = relay_write(s, &s->client, offer.data, offer.size);
-			reply_free(&offer);
-			return ok;
-		}
-		if (kind == 0)
-			entry->ok_sent = true;
-	}
+	s->tracker.last = (char)type;
+	if (type == 'R' && size >= FRAME_HEADER + 4 && frame_be32(message + FRAME_HEADER) == 10)
+		return relay_sasl_offer(s, message, size);
 	if (type == 'K')
 		cancel_remember(s, message + FRAME_HEADER, size - FRAME_HEADER);
 	if (!relay_write(s, &s->client, message, size))
 		return false;
-	if (type == 'E') {
-		s->tracker.last = 'E';
-		return true;
-	}
 	if (type != 'Z')
 		return true;
 
@@ -244,7 +226,6 @@ void login_server_readable(struct session *s)
 {
 	struct entry *entry = s->entry;
 	uint8_t *buffer = s->worker->buffer;
-	bool first = s->server.bytes == 0;
 	ssize_t n = session_read(s, &s->server, buffer, LOGIN_BYTES);
 	if (n < 0 && errno == EAGAIN)
 		return;
@@ -280,11 +261,10 @@ void login_server_readable(struct session *s)
 		}
 		if (length >= size - at)
 			break;
-		if (first && bytes[at] == 'E' && other_way(s)) {
+		if (s->tracker.last == 0 && bytes[at] == 'E' && other_way(s)) {
 			mem_free(&joined);
 			return;
 		}
-		first = false;
 		here = server_message(s, bytes + at, (size_t)length + 1);
 		at += (size_t)length + 1;
 	}
@@ -297,8 +277,20 @@ void login_server_readable(struct session *s)
 			relay_write(s, &s->client, bytes + at, size - at);
 	}
 	mem_free(&joined);
-	if (s->state == STATE_LOGIN && stream_pending(&s->server.stream))
+	if (s->client.backlog != NULL) /* a server that talks on has to wait for the client */
+		session_watch(s, &s->server, 0);
+	else if (s->server.watching == EV_READ && stream_pending(&s->server.stream))
 		event_active(&s->server.event, EV_READ, 0);
+}
+
+/* The client is read while what it says may go on: not what it has pushed ahead, nor more than the server
+ * takes.
+ */
+void login_watch_client(struct session *s)
+{
+	const struct entry *entry = s->entry;
+	bool ahead = entry->input_size > 0 && (entry->input[0] != 'p' || entry->input_size > LOGIN_BYTES);
+	session_watch(s, &s->client, ahead || s->server.backlog != NULL ? EV_CLOSED : EV_READ);
 }
 
 /* The client's side: only authentication messages ('p') may go to the server before the first ReadyForQuery.
@@ -339,10 +331,8 @@ void login_client_readable(struct session *s)
 			session_close(s, REASON_CLIENT_LEFT, NULL);
 			return;
 		}
-		if (entry->input[0] != 'p' ||
-		    entry->input_size > LOGIN_BYTES) /* pushed ahead: no more until the login is done */
-			session_watch(s, &s->client, EV_CLOSED);
 	}
+	login_watch_client(s);
 	if (stream_pending(&s->client.stream) && s->client.watching == EV_READ)
 		event_active(&s->client.event, EV_READ, 0);
 }

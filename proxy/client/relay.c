@@ -59,6 +59,7 @@ static void on_writable(evutil_socket_t fd, short what, void *arg)
 		if (backlog->at < backlog->size)
 			continue;
 		backlog_free(leg);
+		session_rewatch(s, leg);
 		relay_flushed(s, leg);
 	}
 }
@@ -70,6 +71,7 @@ static void keep(struct session *s, struct leg *to, const uint8_t *bytes, size_t
 	struct backlog *backlog = to->backlog;
 	if (backlog == NULL) {
 		backlog = to->backlog = mem_zalloc(sizeof *backlog);
+		session_rewatch(s, to);
 		event_assign(&backlog->writable, s->worker->base, to->stream.fd,
 		    (short)(stream_wants_write(&to->stream) | EV_PERSIST), on_writable, s);
 		event_add(&backlog->writable, NULL);
@@ -340,6 +342,8 @@ void relay_flushed(struct session *s, struct leg *leg)
 	if (leg == &s->client) {
 		if (s->server.stream.fd >= 0)
 			session_watch(s, &s->server, EV_READ);
+	} else if (s->state == STATE_LOGIN) {
+		login_watch_client(s);
 	} else {
 		relay_resume(s);
 		if (s->state == STATE_GONE && s->stash_size == 0 && tracker_idle(&s->tracker))

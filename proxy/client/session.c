@@ -1,6 +1,7 @@
 #include <arpa/inet.h>
 #include <errno.h>
 #include <netinet/in.h>
+#include <poll.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/ioctl.h>
@@ -95,12 +96,23 @@ const char *session_label(const struct session *s)
 	return s->worker->label;
 }
 
+static bool hung_up(const struct session *s)
+{
+	struct pollfd at = {.fd = s->client.stream.fd, .events = POLLRDHUP};
+	return poll(&at, 1, 0) > 0; /* also behind bytes that wait to be read */
+}
+
 /* What an event of a leg means in each state. */
 static void on_client(evutil_socket_t fd, short what, void *arg)
 {
-	(void)fd;
+	(void)fd, (void)what;
 	struct session *s = session_from(arg);
 	s->worker->now_ns = clock_now();
+	if (s->client.watching == EV_CLOSED) {
+		if (hung_up(s))
+			session_close(s, REASON_CLIENT_VANISHED, NULL);
+		return;
+	}
 	switch ((enum session_state)s->state) {
 	case STATE_HELLO:
 		hello_readable(s);
@@ -120,15 +132,7 @@ static void on_client(evutil_socket_t fd, short what, void *arg)
 		admit_waiting(s);
 		break;
 	case STATE_WAITING:
-		if (what & EV_CLOSED)
-			session_close(s, REASON_CLIENT_VANISHED, NULL);
-		else
-			admit_discard(s);
-		break;
-	case STATE_HELD:
-	case STATE_DIAL:
-	case STATE_CANCEL:
-		session_close(s, REASON_CLIENT_VANISHED, NULL);
+		admit_discard(s);
 		break;
 	case STATE_LINGER: {
 		/* whatever the client still sends is of no interest; its end is */
@@ -137,6 +141,9 @@ static void on_client(evutil_socket_t fd, short what, void *arg)
 			session_enter(s, STATE_CLOSED);
 		break;
 	}
+	case STATE_HELD:
+	case STATE_DIAL:
+	case STATE_CANCEL:
 	case STATE_GONE:
 	case STATE_CLOSED:
 	case STATE_COUNT:
@@ -173,6 +180,24 @@ static void on_server(evutil_socket_t fd, short what, void *arg)
 	}
 }
 
+/* Watching for a hang-up must not wake up for bytes that may not be read yet, again and again. EV_CLOSED
+ * alone misses a reset, which libevent reports as readable and writable: with nothing registered for either,
+ * it would spin. So bytes are reported too, edge-triggered: once. A backlog's own event finds resets by
+ * itself, and must not be mixed with an edge-triggered one. */
+static void arm(struct session *s, struct leg *leg)
+{
+	short what = leg->watching;
+	if (what == EV_CLOSED && leg->backlog == NULL)
+		what = EV_CLOSED | EV_READ | EV_ET;
+	event_assign(&leg->event, s->worker->base, leg->stream.fd, (short)(what | EV_PERSIST),
+	    leg == &s->client ? on_client : on_server, s);
+	if (event_add(&leg->event, NULL) < 0)
+		log_panic("cannot watch a socket");
+	/* no event will tell of what TLS has already decrypted */
+	if (leg->watching == EV_READ && stream_pending(&leg->stream))
+		event_active(&leg->event, EV_READ, 0);
+}
+
 void session_watch(struct session *s, struct leg *leg, short what)
 {
 	if (leg->stream.fd < 0)
@@ -182,15 +207,16 @@ void session_watch(struct session *s, struct leg *leg, short what)
 	if (leg->watching != 0)
 		event_del(&leg->event);
 	leg->watching = what;
-	if (what == 0)
+	if (what != 0)
+		arm(s, leg);
+}
+
+void session_rewatch(struct session *s, struct leg *leg)
+{
+	if (leg->watching != EV_CLOSED)
 		return;
-	event_assign(&leg->event, s->worker->base, leg->stream.fd, (short)(what | EV_PERSIST),
-	    leg == &s->client ? on_client : on_server, s);
-	if (event_add(&leg->event, NULL) < 0)
-		log_panic("cannot watch a socket");
-	/* no event will tell of what TLS has already decrypted */
-	if ((what & EV_READ) && stream_pending(&leg->stream))
-		event_active(&leg->event, EV_READ, 0);
+	event_del(&leg->event);
+	arm(s, leg);
 }
 
 ssize_t session_read_odd(struct session *s, struct leg *leg, ssize_t n)
@@ -274,6 +300,7 @@ void session_new(struct worker *worker, int fd, struct listener *listener)
 	unsigned clients = atomic_fetch_add_explicit(&worker->limits->clients, 1, memory_order_relaxed) + 1;
 	s->entry = mem_zalloc(sizeof *s->entry);
 	s->entry->login_left_ns = worker->conf->limits.login_ns;
+	s->entry->login_since = worker->now_ns;
 	dial_tune(fd, &worker->conf->tcp);
 	/* Those over the limit are told so once they have introduced themselves; for a flood there are no
 	 * words. */
@@ -392,6 +419,8 @@ static __attribute__((noinline)) void entered(
 	if (s->entry != NULL) {
 		if (states[old].timer == TIMER_LOGIN || states[old].timer == TIMER_HANDSHAKE)
 			s->entry->login_left_ns -= now - s->entry->login_since;
+		if (s->entry->login_left_ns < 0)
+			s->entry->login_left_ns = 0; /* due at once; below it would mean never */
 		s->entry->login_since = now;
 	}
 	s->since_ns = now;

@@ -65,7 +65,6 @@ struct entry {
 	bool sasl_first; /* the client's next message is a SASLInitialResponse */
 	enum conf_tls_mode dial_mode; /* of the attempt under way */
 	bool second_dial;             /* allow and prefer: the other way is being tried */
-	bool ok_sent;                 /* AuthenticationOk has passed: text is no longer "before login" */
 };
 
 struct cancel;
@@ -127,8 +126,11 @@ void session_peer(const struct session *s, char *text, size_t size);
  * session is closed, or GONE. */
 bool session_say(struct session *s, const void *bytes, size_t size);
 /* What the client leg's and the server leg's events are to do in this state. */
+/* EV_READ, EV_WRITE (a TLS read that must write first), EV_CLOSED (a hang-up; bytes stay where they are) or
+ * 0. */
 void session_watch(struct session *s, struct leg *leg, short what);
-void session_timer(struct session *s, int64_t span_ns); /* below 0: none */
+void session_rewatch(struct session *s, struct leg *leg); /* the leg's backlog came or went */
+void session_timer(struct session *s, int64_t span_ns);   /* below 0: none */
 /* Counts it into or out of its database's held clients; idempotent. */
 void session_count_held(struct session *s, bool held);
 void session_check(const struct session *s);
@@ -171,6 +173,7 @@ void admit_discard(struct session *s); /* WAITING and cancelled: read and drop o
 void login_dial(struct session *s);
 void login_server_readable(struct session *s);
 void login_client_readable(struct session *s);
+void login_watch_client(struct session *s); /* LOGIN: the server's backlog has gone */
 
 /* relay.c */
 void relay_client_readable(struct session *s);
