@@ -2,6 +2,7 @@
 #include <errno.h>
 #include <getopt.h>
 #include <inttypes.h>
+#include <poll.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -114,9 +115,19 @@ static void json_text(const char *key, const char *value)
 		fputs("null", stdout);
 }
 
+/* A terminal stopped with Ctrl-S, a reader that sleeps: they lose lines, and clients are not held for them.
+ */
+static bool takes_a_line(int fd)
+{
+	struct pollfd polled = {.fd = fd, .events = POLLOUT};
+	return poll(&polled, 1, 0) != 0;
+}
+
 static void on_progress(const struct coord_progress *progress, void *arg)
 {
 	const struct exec *exec = arg;
+	if (!takes_a_line(exec->json ? STDOUT_FILENO : STDERR_FILENO))
+		return;
 	if (!exec->json) {
 		fprintf(stderr, "headgate: %s%s\n", progress->warning ? "warning: " : "", progress->text);
 		return;

@@ -74,7 +74,7 @@ static void on_found(const struct pq_result *result, void *arg)
 	if (pq_value(result, 0, 1) != NULL) {
 		finish(r, COORD_NOT_RESOLVED,
 		    mem_printf("a statement of run %" PRId64 "'s command is still at work: %s; wait for its "
-							     "end, or SELECT pg_terminate_backend(%s)",
+			       "end, or SELECT pg_terminate_backend(%s)",
 			r->run_id, coord_text(result, 0, 2), coord_text(result, 0, 1)));
 		return;
 	}

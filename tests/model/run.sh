@@ -3,6 +3,7 @@
 # when an expectation is not met, also when a search was cut short. Needs spin and a C compiler.
 set -euo pipefail
 
+command -v spin >/dev/null || { echo "SKIPPED: spin is missing"; exit 77; }
 model=$(cd "$(dirname "$0")" && pwd)/run.pml
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT

@@ -220,6 +220,32 @@ static void a_role_with_just_enough_rights(void **state)
 	mem_free(&dsn);
 }
 
+/* A client that is killed leaves its statement at the server, and here our role may not end it. */
+static void what_cannot_be_ended_is_unresolved(void **state)
+{
+	(void)state;
+	static struct seen seen, next;
+	char said[4000];
+	const struct conf_recorded recorded = {.reader = S("alembic"), .schema = S("public")};
+	init_database(&cluster, "shop", &recorded, "ctl", "conductor", said, sizeof(said));
+	char *dsn = mem_printf("host=%s port=%u dbname=shop user=conductor", cluster.dir, cluster.port);
+	prepare(&seen,
+	    SHELL("PGUSER=postgres psql -qX -c 'SELECT pg_sleep(1000)' & "
+		  "while [ $(psql -qXAt -c \"SELECT count(*) FROM pg_stat_activity WHERE query = 'SELECT "
+		  "pg_sleep(1000)'\") = 0 ]; do :; done"));
+	seen.section.control.run_dsn = dsn;
+	conduct(&seen);
+	assert_int_equal(seen.outcome, COORD_UNRESOLVED);
+	assert_int_equal(seen.exit_status, 1);
+	assert_told(&seen, "left behind by the command, still there");
+	assert_sql("SELECT concat_ws('|', outcome, unresolved, exit_status) " LAST_RUN, "failed|t|0");
+	prepare(&next, SHELL("true"));
+	conduct(&next);
+	assert_int_equal(next.outcome, COORD_REFUSED);
+	sql("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE query = 'SELECT pg_sleep(1000)'");
+	mem_free(&dsn);
+}
+
 static void two_at_once(void **state)
 {
 	(void)state;
@@ -446,6 +472,7 @@ int main(void)
 	    cmocka_unit_test_setup(a_target, clean),
 	    cmocka_unit_test_setup(refusals_disturb_nobody, clean),
 	    cmocka_unit_test_setup(a_role_with_just_enough_rights, clean),
+	    cmocka_unit_test_setup(what_cannot_be_ended_is_unresolved, clean),
 	    cmocka_unit_test_setup(two_at_once, clean),
 	    cmocka_unit_test_setup(many_at_once_run_once, clean),
 	    cmocka_unit_test_setup(a_lock_without_a_run, clean),
