@@ -103,7 +103,10 @@ static void skip_to_sync(struct tracker *t)
 {
 	while (t->count > 0 && entry_kind(*entry_at(t, 0)) != SYNC)
 		pop_entry(t);
-	t->mode = t->count > 0 ? TRACKER_NORMAL : TRACKER_SKIP;
+	if (t->count == 0) {
+		t->mode = TRACKER_SKIP;
+		t->open = true; /* a Query that was discarded has closed nothing */
+	}
 }
 
 static void failed(struct tracker *t)
@@ -198,7 +201,7 @@ static bool client_message(struct tracker *t, uint8_t type)
 	case 'f':
 		if (t->mode == TRACKER_COPY_IN) {
 			t->mode = TRACKER_NORMAL;
-		} else if (t->count > 0 && t->mode == TRACKER_NORMAL) {
+		} else if (t->count > 0 && (t->mode == TRACKER_NORMAL || t->mode == TRACKER_UNSURE)) {
 			push(t, COPY_END);
 			t->copy_ends = true;
 		}
@@ -337,6 +340,8 @@ static void server_message(struct tracker *t, uint8_t type)
 	case 's':
 		if (extended)
 			pop(t);
+		if (t->copy_ends)
+			drop_copy_ends(t);
 		break;
 	case 'E':
 		if (extended)
