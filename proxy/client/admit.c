@@ -313,7 +313,7 @@ void admit_waiting(struct session *s)
 	} else {
 		/* what TLS decrypts cannot be put back: a little is kept here */
 		uint8_t bytes[2048];
-		n = session_read(s, &s->client, bytes, sizeof bytes);
+		n = leg_read(s, &s->client, bytes, sizeof bytes);
 		if (n > 0) {
 			first = bytes[0];
 			s->stash = mem_dup(bytes, (size_t)n);
@@ -405,7 +405,7 @@ static void discarded(struct session *s)
 		struct verdict verdict = ask(s);
 		if (verdict.kind == VERDICT_HOLD)
 			held_timer(s, &verdict);
-		session_watch(s, &s->client, EV_CLOSED);
+		leg_watch(s, &s->client, EV_CLOSED);
 	} else {
 		session_enter(s, STATE_PARKED);
 	}
@@ -447,7 +447,7 @@ void admit_discard(struct session *s)
 		reply_free(&reply);
 		if (!heard)
 			return;
-		session_watch(s, &s->client, EV_READ);
+		leg_watch(s, &s->client, EV_READ);
 		if (s->stash_size > 0) {
 			uint8_t *bytes = s->stash;
 			size_t n = s->stash_size;
@@ -460,7 +460,7 @@ void admit_discard(struct session *s)
 			return;
 		}
 	}
-	ssize_t n = session_read(s, &s->client, s->worker->buffer, 4096);
+	ssize_t n = leg_read(s, &s->client, s->worker->buffer, 4096);
 	if (n < 0 && errno == EAGAIN)
 		return;
 	if (n <= 0) {

@@ -31,7 +31,7 @@ struct cancel {
 	struct cancel_leg legs[LEGS];
 };
 
-static void leg_close(struct cancel_leg *leg)
+static void hang_up(struct cancel_leg *leg)
 {
 	dial_cancel(&leg->dial);
 	if (event_initialized(&leg->event))
@@ -46,7 +46,7 @@ void cancel_free(struct cancel **place)
 	if (cancel == NULL)
 		return;
 	for (unsigned i = 0; i < cancel->count; i++)
-		leg_close(&cancel->legs[i]);
+		hang_up(&cancel->legs[i]);
 	event_del(&cancel->timer);
 	if (cancel->counted)
 		atomic_fetch_sub_explicit(&cancel->worker->limits->cancels, 1, memory_order_relaxed);
@@ -67,7 +67,7 @@ static void finish(struct cancel *cancel)
 static void leg_over(struct cancel_leg *leg)
 {
 	struct cancel *cancel = leg->cancel;
-	leg_close(leg);
+	hang_up(leg);
 	if (--cancel->open == 0)
 		finish(cancel);
 }

@@ -30,14 +30,14 @@ void hello_handshake(struct session *s)
 	short wants = EV_READ;
 	int done = tls_handshake(&s->client.stream, &wants);
 	if (done == 0) {
-		session_watch(s, &s->client, wants);
+		leg_watch(s, &s->client, wants);
 		return;
 	}
 	if (done < 0) {
 		session_close(s, REASON_HANDSHAKE_FAILED, stream_error(&s->client.stream));
 		return;
 	}
-	session_watch(s, &s->client, 0);
+	leg_watch(s, &s->client, 0);
 	session_enter(s, STATE_HELLO);
 }
 
@@ -171,7 +171,7 @@ void hello_readable(struct session *s)
 	/* A packet is at most STARTUP_BYTES; a client may push what follows a StartupMessage along with it.
 	 */
 	size_t room = STARTUP_BYTES + 64 - entry->input_size;
-	ssize_t n = session_read(s, &s->client, s->worker->buffer, room);
+	ssize_t n = leg_read(s, &s->client, s->worker->buffer, room);
 	if (n < 0 && errno == EAGAIN)
 		return;
 	if (n <= 0) {

@@ -77,7 +77,7 @@ static void on_dialled(struct dial_result *result, void *arg)
 		struct verdict verdict = gate_ask(service->view, &s->head,
 		    lease_deadline_under(service->lease, service->view->serial), s->worker->now_ns);
 		if (verdict.kind != VERDICT_ADMIT) {
-			session_watch(s, &s->server, 0);
+			leg_watch(s, &s->server, 0);
 			stream_close(&s->server.stream);
 			session_enter(s, STATE_HELD);
 			admit_held(s);
@@ -91,7 +91,7 @@ static void on_dialled(struct dial_result *result, void *arg)
 	    section->upstream.dbname != NULL ? section->upstream.dbname : s->dbname, section->forward_head,
 	    &packet);
 	session_enter(s, STATE_LOGIN);
-	relay_write(s, &s->server, packet.data, packet.size);
+	leg_write(s, &s->server, packet.data, packet.size);
 	reply_free(&packet);
 	/* what the client pushed behind its StartupMessage */
 	if (s->state == STATE_LOGIN && entry->input_size > 0)
@@ -124,14 +124,14 @@ static bool relay_sasl_offer(struct session *s, const uint8_t *message, size_t s
 	while (at + sizeof plus <= size && memcmp(message + at, plus, sizeof plus) != 0)
 		at += strnlen((const char *)message + at, size - at) + 1;
 	if (at + sizeof plus > size || !server_tls || (client_tls && same_certificate(s)))
-		return relay_write(s, &s->client, message, size);
+		return leg_write(s, &s->client, message, size);
 
 	uint8_t *edited = mem_dup(message, size);
 	size_t behind = at + sizeof plus;
 	memcpy(edited + at, message + behind, size - behind);
 	frame_put32(edited + 1, (uint32_t)(size - sizeof plus - 1));
 	s->entry->plus_taken = client_tls;
-	bool here = relay_write(s, &s->client, edited, size - sizeof plus);
+	bool here = leg_write(s, &s->client, edited, size - sizeof plus);
 	mem_free(&edited);
 	return here;
 }
@@ -172,7 +172,7 @@ static bool server_message(struct session *s, const uint8_t *message, size_t siz
 		return relay_sasl_offer(s, message, size);
 	if (type == 'K')
 		cancel_remember(s, message + FRAME_HEADER, size - FRAME_HEADER);
-	if (!relay_write(s, &s->client, message, size))
+	if (!leg_write(s, &s->client, message, size))
 		return false;
 	if (type != 'Z')
 		return true;
@@ -214,8 +214,8 @@ static bool other_way(struct session *s)
 	entry->second_dial = true;
 	entry->answer_size = 0;
 	mem_free(&entry->answer);
-	session_watch(s, &s->server, 0);
-	backlog_free(&s->server);
+	leg_watch(s, &s->server, 0);
+	leg_forget(&s->server);
 	stream_close(&s->server.stream);
 	session_enter(s, STATE_DIAL);
 	dial(s, had_tls ? TLS_DISABLE : TLS_REQUIRE);
@@ -226,7 +226,7 @@ void login_server_readable(struct session *s)
 {
 	struct entry *entry = s->entry;
 	uint8_t *buffer = s->worker->buffer;
-	ssize_t n = session_read(s, &s->server, buffer, LOGIN_BYTES);
+	ssize_t n = leg_read(s, &s->server, buffer, LOGIN_BYTES);
 	if (n < 0 && errno == EAGAIN)
 		return;
 	if (n <= 0) {
@@ -274,11 +274,11 @@ void login_server_readable(struct session *s)
 	    s->state != STATE_CLOSED) {
 		/* the server spoke on after ReadyForQuery: notifications */
 		if (tracker_server(&s->tracker, bytes + at, size - at))
-			relay_write(s, &s->client, bytes + at, size - at);
+			leg_write(s, &s->client, bytes + at, size - at);
 	}
 	mem_free(&joined);
 	if (s->client.backlog != NULL) /* a server that talks on has to wait for the client */
-		session_watch(s, &s->server, 0);
+		leg_watch(s, &s->server, 0);
 	else if (s->server.watching == EV_READ && stream_pending(&s->server.stream))
 		event_active(&s->server.event, EV_READ, 0);
 }
@@ -290,7 +290,7 @@ void login_watch_client(struct session *s)
 {
 	const struct entry *entry = s->entry;
 	bool ahead = entry->input_size > 0 && (entry->input[0] != 'p' || entry->input_size > LOGIN_BYTES);
-	session_watch(s, &s->client, ahead || s->server.backlog != NULL ? EV_CLOSED : EV_READ);
+	leg_watch(s, &s->client, ahead || s->server.backlog != NULL ? EV_CLOSED : EV_READ);
 }
 
 /* The client's side: only authentication messages ('p') may go to the server before the first ReadyForQuery.
@@ -298,7 +298,7 @@ void login_watch_client(struct session *s)
 void login_client_readable(struct session *s)
 {
 	struct entry *entry = s->entry;
-	ssize_t n = session_read(s, &s->client, s->worker->buffer, LOGIN_BYTES);
+	ssize_t n = leg_read(s, &s->client, s->worker->buffer, LOGIN_BYTES);
 	if (n == 0 || (n < 0 && errno != EAGAIN)) {
 		session_close(s, n == 0 ? REASON_CLIENT_VANISHED : REASON_CLIENT_ERROR, NULL);
 		return;
@@ -319,7 +319,7 @@ void login_client_readable(struct session *s)
 		entry->sasl_first = false;
 		if (initial && !sasl_can_pass(s, entry->input + at, (size_t)length + 1))
 			return;
-		if (!relay_write(s, &s->server, entry->input + at, (size_t)length + 1))
+		if (!leg_write(s, &s->server, entry->input + at, (size_t)length + 1))
 			return;
 		at += (size_t)length + 1;
 	}

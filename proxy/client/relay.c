@@ -1,105 +1,11 @@
 #include <errno.h>
 #include <string.h>
-#include <sys/ioctl.h>
 #include <sys/socket.h>
 
 #include "base/clock.h"
 #include "base/log.h"
 #include "base/mem.h"
 #include "session.h"
-
-/* After the last words: how long a live client may take to hang up. */
-#define FAREWELL_NS (2 * CLOCK_S)
-
-void backlog_free(struct leg *leg)
-{
-	if (leg->backlog == NULL)
-		return;
-	if (event_initialized(&leg->backlog->writable))
-		event_del(&leg->backlog->writable);
-	mem_free(&leg->backlog->data);
-	mem_free(&leg->backlog);
-}
-
-/* A leg that cannot be written to any more. */
-static void broken(struct session *s, struct leg *leg)
-{
-	backlog_free(leg);
-	if (s->state == STATE_LINGER || s->state == STATE_CLOSED) {
-		session_enter(s, STATE_CLOSED);
-		return;
-	}
-	if (leg == &s->client) {
-		relay_client_gone(s, true);
-		return;
-	}
-	/* What the server said last is still to be read, and its FATAL tells more than our broken pipe: the
-	 * read that meets its end closes the session. */
-}
-
-static void on_writable(evutil_socket_t fd, short what, void *arg)
-{
-	(void)fd, (void)what;
-	struct session *s = session_from(arg);
-	s->worker->now_ns = clock_now();
-	for (int i = 0; i < 2; i++) {
-		struct leg *leg = i == 0 ? &s->client : &s->server;
-		struct backlog *backlog = leg->backlog;
-		if (backlog == NULL || s->state == STATE_CLOSED)
-			continue;
-		ssize_t n =
-		    stream_write(&leg->stream, backlog->data + backlog->at, backlog->size - backlog->at);
-		if (n < 0 && errno == EAGAIN)
-			continue;
-		if (n < 0) {
-			broken(s, leg);
-			continue;
-		}
-		backlog->at += (size_t)n;
-		if (backlog->at < backlog->size)
-			continue;
-		backlog_free(leg);
-		session_rewatch(s, leg);
-		relay_flushed(s, leg);
-	}
-}
-
-/* Keeps what the leg could not take. There is at most what one turn read, and our own few words: the source
- * is not read meanwhile. */
-static void keep(struct session *s, struct leg *to, const uint8_t *bytes, size_t n)
-{
-	struct backlog *backlog = to->backlog;
-	if (backlog == NULL) {
-		backlog = to->backlog = mem_zalloc(sizeof *backlog);
-		session_rewatch(s, to);
-		event_assign(&backlog->writable, s->worker->base, to->stream.fd,
-		    (short)(stream_wants_write(&to->stream) | EV_PERSIST), on_writable, s);
-		event_add(&backlog->writable, NULL);
-	}
-	backlog->data = mem_realloc(backlog->data, backlog->size + n);
-	memcpy(backlog->data + backlog->size, bytes, n);
-	backlog->size += n;
-}
-
-bool relay_write(struct session *s, struct leg *to, const uint8_t *bytes, size_t n)
-{
-	if (to->backlog == NULL) {
-		ssize_t w = stream_write(&to->stream, bytes, n);
-		if (w == (ssize_t)n)
-			return true;
-		if (w < 0) {
-			if (errno != EAGAIN) {
-				broken(s, to);
-				return false;
-			}
-			w = 0;
-		}
-		bytes += w;
-		n -= (size_t)w;
-	}
-	keep(s, to, bytes, n);
-	return true;
-}
 
 /* Nothing has changed since this session was last admitted, and the lease runs: one compare each. */
 static inline bool fresh(const struct session *s)
@@ -139,14 +45,14 @@ static void forward(struct session *s, const uint8_t *bytes, size_t n, bool free
 	}
 	if (s->state == STATE_IDLE) {
 		if (s->tracker.terminated) {
-			relay_write(s, &s->server, bytes, used);
+			leg_write(s, &s->server, bytes, used);
 			relay_client_gone(s, false);
 			return;
 		}
 		s->transactions++;
 		session_enter(s, STATE_BUSY);
 	}
-	if (used > 0 && !relay_write(s, &s->server, bytes, used))
+	if (used > 0 && !leg_write(s, &s->server, bytes, used))
 		return;
 	if (s->tracker.terminated) {
 		relay_client_gone(s, false);
@@ -184,7 +90,7 @@ static void watch_client(struct session *s)
 {
 	if (s->state != STATE_IDLE && s->state != STATE_BUSY && s->state != STATE_REPLICA)
 		return;
-	session_watch(
+	leg_watch(
 	    s, &s->client, s->stash_size == 0 && s->server.backlog == NULL && !s->client_ended ? EV_READ : 0);
 }
 
@@ -206,7 +112,7 @@ void relay_resume(struct session *s)
 void relay_client_readable(struct session *s)
 {
 	uint8_t *buffer = s->worker->buffer;
-	ssize_t n = session_read(s, &s->client, buffer, WORKER_BUFFER);
+	ssize_t n = leg_read(s, &s->client, buffer, WORKER_BUFFER);
 	if (n <= 0) {
 		if (n < 0 && errno == EAGAIN)
 			return;
@@ -226,10 +132,10 @@ void relay_client_gone(struct session *s, bool was_broken)
 {
 	if (s->state == STATE_GONE) {
 		if (was_broken) {
-			session_watch(s, &s->client, 0);
-			backlog_free(&s->client);
+			leg_watch(s, &s->client, 0);
+			leg_forget(&s->client);
 			stream_close(&s->client.stream);
-			session_watch(s, &s->server, EV_READ);
+			leg_watch(s, &s->server, EV_READ);
 		}
 		return;
 	}
@@ -240,8 +146,8 @@ void relay_client_gone(struct session *s, bool was_broken)
 	}
 	s->client_ended = true;
 	if (was_broken) {
-		session_watch(s, &s->client, 0);
-		backlog_free(&s->client);
+		leg_watch(s, &s->client, 0);
+		leg_forget(&s->client);
 		stream_close(&s->client.stream);
 		mem_free(&s->stash);
 		s->stash_size = 0;
@@ -253,7 +159,7 @@ void relay_client_gone(struct session *s, bool was_broken)
 	session_enter(s, STATE_GONE);
 	if (s->server.backlog == NULL && s->stash_size == 0)
 		shutdown(s->server.stream.fd, SHUT_WR);
-	session_watch(s, &s->server, s->client.backlog == NULL ? EV_READ : 0);
+	leg_watch(s, &s->server, s->client.backlog == NULL ? EV_READ : 0);
 }
 
 /* The server's bytes that nobody is there to hear any more, or that the client can still take. */
@@ -261,8 +167,8 @@ static void to_client(struct session *s, const uint8_t *bytes, size_t n)
 {
 	if (s->client.stream.fd < 0)
 		return;
-	if (relay_write(s, &s->client, bytes, n) && s->client.backlog != NULL)
-		session_watch(s, &s->server, 0);
+	if (leg_write(s, &s->client, bytes, n) && s->client.backlog != NULL)
+		leg_watch(s, &s->server, 0);
 }
 
 static void server_ended(struct session *s, const char *why)
@@ -279,7 +185,7 @@ static void server_ended(struct session *s, const char *why)
 void relay_server_readable(struct session *s)
 {
 	uint8_t *buffer = s->worker->buffer;
-	ssize_t n = session_read(s, &s->server, buffer, WORKER_BUFFER);
+	ssize_t n = leg_read(s, &s->server, buffer, WORKER_BUFFER);
 	if (n <= 0) {
 		if (n < 0 && errno == EAGAIN)
 			return;
@@ -324,24 +230,13 @@ void relay_server_readable(struct session *s)
 void relay_flushed(struct session *s, struct leg *leg)
 {
 	if (s->state == STATE_LINGER) {
-		if (leg != &s->client)
-			return;
-		/* A close with unread bytes would reset the connection and may destroy what we said. During
-		 * start-up the client waits for our answer and has nothing under way. */
-		int unread = 0;
-		if (s->entry != NULL && ioctl(s->client.stream.fd, FIONREAD, &unread) == 0 && unread == 0) {
-			session_enter(s, STATE_CLOSED);
-			return;
-		}
-		if (s->client.stream.tls == NULL)
-			shutdown(s->client.stream.fd, SHUT_WR);
-		session_timer(s, FAREWELL_NS);
-		session_watch(s, &s->client, EV_READ);
+		if (leg == &s->client)
+			session_farewell(s);
 		return;
 	}
 	if (leg == &s->client) {
 		if (s->server.stream.fd >= 0)
-			session_watch(s, &s->server, EV_READ);
+			leg_watch(s, &s->server, EV_READ);
 	} else if (s->state == STATE_LOGIN) {
 		login_watch_client(s);
 	} else {

@@ -1,12 +1,9 @@
 #include <arpa/inet.h>
 #include <errno.h>
 #include <netinet/in.h>
-#include <poll.h>
 #include <stdio.h>
 #include <string.h>
-#include <sys/ioctl.h>
 #include <sys/socket.h>
-#include <unistd.h>
 
 #include "base/clock.h"
 #include "base/log.h"
@@ -14,10 +11,7 @@
 #include "net/listen.h"
 #include "session.h"
 
-/* How long the last words may take to leave, and how long a live client may take to hang up after them. */
-#define LINGER_NS     (10 * CLOCK_S)
-#define LINGER_END_NS (2 * CLOCK_S)
-#define CANCEL_NS     (10 * CLOCK_S)
+#define CANCEL_NS (10 * CLOCK_S)
 
 enum state_timer {
 	TIMER_NONE,
@@ -37,14 +31,6 @@ static const struct {
 	[STATE_##identifier] = {.name = state_name, .timer = state_timer},
 #include "client/states.def"
 #undef STATE
-};
-
-const struct close_reason_row close_reasons[REASON_COUNT] = {
-#define REASON(identifier, reason_name, state, is_error, reason_text)                                        \
-	[REASON_##identifier] = {                                                                            \
-	    .name = reason_name, .sqlstate = state, .text = reason_text, .error = is_error},
-#include "client/reasons.def"
-#undef REASON
 };
 
 const char *session_state_name(enum session_state state)
@@ -96,20 +82,14 @@ const char *session_label(const struct session *s)
 	return s->worker->label;
 }
 
-static bool hung_up(const struct session *s)
-{
-	struct pollfd at = {.fd = s->client.stream.fd, .events = POLLRDHUP};
-	return poll(&at, 1, 0) > 0; /* also behind bytes that wait to be read */
-}
-
 /* What an event of a leg means in each state. */
-static void on_client(evutil_socket_t fd, short what, void *arg)
+void session_on_client(evutil_socket_t fd, short what, void *arg)
 {
 	(void)fd, (void)what;
 	struct session *s = session_from(arg);
 	s->worker->now_ns = clock_now();
 	if (s->client.watching == EV_CLOSED) {
-		if (hung_up(s))
+		if (leg_hung_up(&s->client))
 			session_close(s, REASON_CLIENT_VANISHED, NULL);
 		return;
 	}
@@ -136,7 +116,7 @@ static void on_client(evutil_socket_t fd, short what, void *arg)
 		break;
 	case STATE_LINGER: {
 		/* whatever the client still sends is of no interest; its end is */
-		ssize_t n = session_read(s, &s->client, s->worker->buffer, WORKER_BUFFER);
+		ssize_t n = leg_read(s, &s->client, s->worker->buffer, WORKER_BUFFER);
 		if (n == 0 || (n < 0 && errno != EAGAIN))
 			session_enter(s, STATE_CLOSED);
 		break;
@@ -151,7 +131,7 @@ static void on_client(evutil_socket_t fd, short what, void *arg)
 	}
 }
 
-static void on_server(evutil_socket_t fd, short what, void *arg)
+void session_on_server(evutil_socket_t fd, short what, void *arg)
 {
 	(void)fd, (void)what;
 	struct session *s = session_from(arg);
@@ -178,57 +158,6 @@ static void on_server(evutil_socket_t fd, short what, void *arg)
 	case STATE_COUNT:
 		break;
 	}
-}
-
-/* Watching for a hang-up must not wake up for bytes that may not be read yet, again and again. EV_CLOSED
- * alone misses a reset, which libevent reports as readable and writable: with nothing registered for either,
- * it would spin. So bytes are reported too, edge-triggered: once. A backlog's own event finds resets by
- * itself, and must not be mixed with an edge-triggered one. */
-static void arm(struct session *s, struct leg *leg)
-{
-	short what = leg->watching;
-	if (what == EV_CLOSED && leg->backlog == NULL)
-		what = EV_CLOSED | EV_READ | EV_ET;
-	event_assign(&leg->event, s->worker->base, leg->stream.fd, (short)(what | EV_PERSIST),
-	    leg == &s->client ? on_client : on_server, s);
-	if (event_add(&leg->event, NULL) < 0)
-		log_panic("cannot watch a socket");
-	/* no event will tell of what TLS has already decrypted */
-	if (leg->watching == EV_READ && stream_pending(&leg->stream))
-		event_active(&leg->event, EV_READ, 0);
-}
-
-void session_watch(struct session *s, struct leg *leg, short what)
-{
-	if (leg->stream.fd < 0)
-		what = 0;
-	if (leg->watching == what)
-		return;
-	if (leg->watching != 0)
-		event_del(&leg->event);
-	leg->watching = what;
-	if (what != 0)
-		arm(s, leg);
-}
-
-void session_rewatch(struct session *s, struct leg *leg)
-{
-	if (leg->watching != EV_CLOSED)
-		return;
-	event_del(&leg->event);
-	arm(s, leg);
-}
-
-ssize_t session_read_odd(struct session *s, struct leg *leg, ssize_t n)
-{
-	if (n < 0 && errno == EAGAIN) {
-		session_watch(s, leg, stream_wants_read(&leg->stream));
-		errno = EAGAIN;
-	} else if (n > 0) {
-		leg->bytes += (uint64_t)n;
-		session_watch(s, leg, EV_READ);
-	}
-	return n;
 }
 
 void session_timer(struct session *s, int64_t span_ns)
@@ -304,84 +233,12 @@ void session_new(struct worker *worker, int fd, struct listener *listener)
 	dial_tune(fd, &worker->conf->tcp);
 	/* Those over the limit are told so once they have introduced themselves; for a flood there are no
 	 * words. */
-	if (clients > worker->conf->limits.clients + 100 || worker->stopping) {
-		session_close(s, worker->stopping ? REASON_SHUTDOWN_HELD : REASON_TOO_MANY_CLIENTS, NULL);
-		return;
-	}
-	session_enter(s, STATE_HELLO);
-}
-
-static void leave_place(struct session *s)
-{
-	if (s->place == NULL)
-		return;
-	place_unready(s->place, s);
-	TAILQ_REMOVE(&s->place->sessions, s, of_place);
-	atomic_fetch_sub_explicit(&s->place->service->lease->clients, 1, memory_order_relaxed);
-	struct place *place = s->place;
-	s->place = NULL;
-	place_drained(place);
-	place_unused(place);
-}
-
-static void entry_free(struct entry **place)
-{
-	struct entry *entry = *place;
-	if (entry == NULL)
-		return;
-	dial_cancel(&entry->dial);
-	service_unref(&entry->dialing);
-	if (entry->input != NULL)
-		mem_wipe(entry->input, entry->input_size); /* may hold a password */
-	mem_free(&entry->input);
-	mem_free(&entry->answer);
-	startup_free(&entry->startup);
-	mem_free(place);
-}
-
-static void leg_close(struct session *s, struct leg *leg)
-{
-	session_watch(s, leg, 0);
-	backlog_free(leg);
-	stream_close(&leg->stream);
-}
-
-/* The server's side goes at once; the client's may have something to hear. */
-static void drop_server(struct session *s)
-{
-	if (s->entry != NULL)
-		dial_cancel(&s->entry->dial);
-	cancel_forget(s);
-	leg_close(s, &s->server);
-}
-
-static void bury(struct session *s)
-{
-	struct worker *worker = s->worker;
-	drop_server(s);
-	leg_close(s, &s->client);
-	event_del(&s->timer);
-	cancel_free(&s->cancel);
-	entry_free(&s->entry);
-	leave_place(s);
-	limits_user_leave(worker->limits, &s->user_count);
-	if (s->counted)
-		atomic_fetch_sub_explicit(&worker->limits->clients, 1, memory_order_relaxed);
-	s->counted = false;
-	TAILQ_REMOVE(&worker->sessions, s, of_worker);
-	worker->session_count--;
-	TAILQ_INSERT_TAIL(&worker->dead, s, of_worker);
-	event_active(&worker->bury, 0, 0);
-}
-
-static void linger(struct session *s)
-{
-	drop_server(s);
-	session_timer(s, LINGER_NS);
-	if (s->client.backlog == NULL)
-		relay_flushed(s, &s->client);
+	if (clients > worker->conf->limits.clients + 100)
+		session_drop(s, REASON_TOO_MANY_CLIENTS);
+	else if (worker->stopping)
+		session_close(s, REASON_SHUTDOWN_HELD, NULL);
 	else
-		session_watch(s, &s->client, 0);
+		session_enter(s, STATE_HELLO);
 }
 
 void session_count_held(struct session *s, bool held)
@@ -428,7 +285,7 @@ static __attribute__((noinline)) void entered(
 	switch (state) {
 	case STATE_HELLO:
 		session_timer(s, s->entry->login_left_ns);
-		session_watch(s, &s->client, EV_READ);
+		leg_watch(s, &s->client, EV_READ);
 		break;
 	case STATE_TLS: {
 		int64_t most = s->worker->conf->limits.tls_handshake_ns;
@@ -437,17 +294,17 @@ static __attribute__((noinline)) void entered(
 	}
 	case STATE_HELD:
 		session_count_held(s, true);
-		session_watch(s, &s->client, EV_CLOSED);
+		leg_watch(s, &s->client, EV_CLOSED);
 		break;
 	case STATE_DIAL:
 		session_count_held(s, false);
 		session_timer(s, s->entry->login_left_ns);
-		session_watch(s, &s->client, EV_CLOSED);
+		leg_watch(s, &s->client, EV_CLOSED);
 		break;
 	case STATE_LOGIN:
 		session_timer(s, s->entry->login_left_ns);
-		session_watch(s, &s->server, EV_READ);
-		session_watch(s, &s->client, EV_READ);
+		leg_watch(s, &s->server, EV_READ);
+		leg_watch(s, &s->client, EV_READ);
 		break;
 	case STATE_IDLE:
 		if (old == STATE_BUSY)
@@ -474,28 +331,28 @@ static __attribute__((noinline)) void entered(
 		s->noticed = false;
 		event_del(&s->timer);
 		entry_free(&s->entry);
-		session_watch(s, &s->client, EV_READ);
+		leg_watch(s, &s->client, EV_READ);
 		break;
 	case STATE_WAITING:
 		session_count_held(s, true);
-		session_watch(s, &s->client, EV_CLOSED);
+		leg_watch(s, &s->client, EV_CLOSED);
 		break;
 	case STATE_GONE:
-		session_watch(s, &s->client, 0);
+		leg_watch(s, &s->client, 0);
 		event_del(&s->timer);
 		break;
 	case STATE_CANCEL:
 		session_count_held(s, false);
 		session_timer(s, CANCEL_NS);
-		session_watch(s, &s->client, 0);
+		leg_watch(s, &s->client, 0);
 		break;
 	case STATE_LINGER:
 		session_count_held(s, false);
-		linger(s);
+		session_linger(s);
 		break;
 	case STATE_CLOSED:
 		session_count_held(s, false);
-		bury(s);
+		session_bury(s);
 		break;
 	case STATE_COUNT:
 		break;
@@ -521,52 +378,4 @@ void session_enter(struct session *s, enum session_state state)
 		return;
 	}
 	entered(s, state, old);
-}
-
-static void close_with(
-    struct session *s, enum close_reason reason, const struct reply_error *error, const char *extra)
-{
-	if (s->state == STATE_LINGER || s->state == STATE_CLOSED)
-		return;
-	s->reason = (uint8_t)reason;
-	atomic_fetch_add_explicit(&s->worker->limits->closed[reason], 1, memory_order_relaxed);
-	const struct close_reason_row *row = &close_reasons[reason];
-	log_line(row->error ? LOG_LEVEL_WARNING : LOG_LEVEL_INFO, session_label(s), "closed in %s: %s%s%s",
-	    states[s->state].name, error != NULL ? error->message : row->text, extra != NULL ? ": " : "",
-	    extra != NULL ? extra : "");
-
-	/* An error can only stand between two messages, and only where the client reads messages at all. */
-	bool speak = error != NULL && s->client.stream.fd >= 0 && s->state != STATE_TLS &&
-	    s->state != STATE_CANCEL && tracker_server_boundary(&s->tracker);
-	if (speak) {
-		struct reply reply = {0};
-		reply_error(&reply, error);
-		session_say(s, reply.data, reply.size);
-		reply_free(&reply);
-	}
-	bool flush = s->client.stream.fd >= 0 && (speak || s->client.backlog != NULL);
-	session_enter(s, flush ? STATE_LINGER : STATE_CLOSED);
-}
-
-void session_close(struct session *s, enum close_reason reason, const char *extra)
-{
-	const struct close_reason_row *row = &close_reasons[reason];
-	const struct reply_error error = {
-	    .severity = "FATAL", .sqlstate = row->sqlstate, .message = row->text, .detail = extra};
-	close_with(s, reason, row->sqlstate[0] != '\0' ? &error : NULL, extra);
-}
-
-void session_refuse(struct session *s, enum close_reason reason, const struct refusal *refusal)
-{
-	const struct reply_error error = {.severity = "FATAL",
-	    .sqlstate = refusal->sqlstate,
-	    .message = refusal->message,
-	    .detail = refusal->detail[0] != '\0' ? refusal->detail : NULL,
-	    .hint = refusal->hint[0] != '\0' ? refusal->hint : NULL};
-	close_with(s, reason, &error, NULL);
-}
-
-bool session_say(struct session *s, const void *bytes, size_t size)
-{
-	return relay_write(s, &s->client, bytes, size);
 }

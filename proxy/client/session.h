@@ -1,6 +1,8 @@
 /* One client's life. Private to the client wing; the events and states are DESIGN's "One client's life".
  *
- *  session.c  birth, the one function that assigns the state, timers, the end
+ *  session.c  birth, the one function that assigns the state, timers
+ *  leg.c      a leg of it: watching, reading, writing, what waits for room
+ *  ending.c   the close, its reason, the last words, the grave
  *  hello.c    HELLO, TLS: from the first byte to a parsed StartupMessage
  *  admit.c    the gate's question, HELD, PARKED, WAITING, and what wakes them
  *  login.c    DIAL, LOGIN: to the first ReadyForQuery
@@ -111,26 +113,14 @@ struct session {
 };
 
 /* session.c */
+void session_on_client(evutil_socket_t fd, short what, void *arg); /* the legs' events */
+void session_on_server(evutil_socket_t fd, short what, void *arg);
 void session_new(struct worker *worker, int fd, struct listener *listener);
 void session_enter(struct session *s, enum session_state state);
-/* Ends the session for this reason: says so to the client where the reason has a SQLSTATE and the protocol
- * allows it, lets that leave, closes. `extra`: detail for the log and the client's DETAIL, or NULL. A second
- * call is ignored: the first reason stays. */
-void session_close(struct session *s, enum close_reason reason, const char *extra);
-/* As session_close with a text of the gate's. */
-void session_refuse(struct session *s, enum close_reason reason, const struct refusal *refusal);
 /* "shop client=10.0.0.7:5123 session=42" into a buffer of the worker's. */
 const char *session_label(const struct session *s);
 void session_peer(const struct session *s, char *text, size_t size);
-/* Adds messages of ours to the client's stream, behind what is waiting there. False: that broke, and the
- * session is closed, or GONE. */
-bool session_say(struct session *s, const void *bytes, size_t size);
-/* What the client leg's and the server leg's events are to do in this state. */
-/* EV_READ, EV_WRITE (a TLS read that must write first), EV_CLOSED (a hang-up; bytes stay where they are) or
- * 0. */
-void session_watch(struct session *s, struct leg *leg, short what);
-void session_rewatch(struct session *s, struct leg *leg); /* the leg's backlog came or went */
-void session_timer(struct session *s, int64_t span_ns);   /* below 0: none */
+void session_timer(struct session *s, int64_t span_ns); /* below 0: none */
 /* Counts it into or out of its database's held clients; idempotent. */
 void session_count_held(struct session *s, bool held);
 void session_check(const struct session *s);
@@ -141,17 +131,43 @@ static inline struct session *session_from(void *arg)
 	return s;
 }
 
+/* ending.c */
+/* Ends the session for this reason: says so to the client where the reason has a SQLSTATE and the protocol
+ * allows it, lets that leave, closes. `extra`: detail for the log and the client's DETAIL, or NULL. A second
+ * call is ignored: the first reason stays. */
+void session_close(struct session *s, enum close_reason reason, const char *extra);
+/* As session_close with a text of the gate's. */
+void session_refuse(struct session *s, enum close_reason reason, const struct refusal *refusal);
+/* As session_close without a word to the client. */
+void session_drop(struct session *s, enum close_reason reason);
+/* Adds messages of ours to the client's stream, behind what is waiting there. False: that broke, and the
+ * session is closed, or GONE. */
+bool session_say(struct session *s, const void *bytes, size_t size);
+void session_linger(struct session *s);   /* LINGER is entered: the server goes at once */
+void session_farewell(struct session *s); /* LINGER: the last words have left */
+void session_bury(struct session *s);     /* CLOSED is entered: unhooked from everything */
+void entry_free(struct entry **entry);
+
+/* leg.c: one leg, what its event waits for, what it could not take */
+/* what: EV_READ, EV_WRITE (a TLS read that must write first), EV_CLOSED (a hang-up; bytes stay where they
+ * are) or 0. */
+void leg_watch(struct session *s, struct leg *leg, short what);
+bool leg_hung_up(const struct leg *leg);
 /* Reads a leg; counts what came. After EAGAIN the leg's event waits for what the stream needs: a TLS read may
  * first have to write. */
-ssize_t session_read_odd(struct session *s, struct leg *leg, ssize_t n);
-static inline ssize_t session_read(struct session *s, struct leg *leg, void *buffer, size_t size)
+ssize_t leg_read_odd(struct session *s, struct leg *leg, ssize_t n);
+static inline ssize_t leg_read(struct session *s, struct leg *leg, void *buffer, size_t size)
 {
 	ssize_t n = stream_read(&leg->stream, buffer, size);
 	if (n <= 0 || leg->watching == EV_WRITE)
-		return session_read_odd(s, leg, n);
+		return leg_read_odd(s, leg, n);
 	leg->bytes += (uint64_t)n;
 	return n;
 }
+/* Writes or keeps; false: the leg is broken. */
+bool leg_write(struct session *s, struct leg *to, const uint8_t *bytes, size_t n);
+void leg_forget(struct leg *leg); /* what it could not take */
+void leg_close(struct session *s, struct leg *leg);
 
 /* hello.c */
 void hello_readable(struct session *s);
@@ -180,11 +196,8 @@ void relay_client_readable(struct session *s);
 void relay_server_readable(struct session *s);
 /* Goes on with bytes that wait in the stash, then with the socket. */
 void relay_resume(struct session *s);
-/* Writes or keeps; false: the leg is broken. */
-bool relay_write(struct session *s, struct leg *to, const uint8_t *bytes, size_t n);
 void relay_client_gone(struct session *s, bool broken);
 void relay_flushed(struct session *s, struct leg *leg);
-void backlog_free(struct leg *leg);
 
 /* cancel.c */
 void cancel_begin(struct session *s, const uint8_t *packet, size_t size);
