@@ -122,11 +122,14 @@ def test_pg_dump_and_restore(routes, cluster):
         route.run(["pg_dump", *words, "-f", path])
         return path
 
+    def text(path):
+        with open(path) as f:  # newer ones guard the file with a random word
+            return [line for line in f if not line.startswith(("\\restrict", "\\unrestrict"))]
+
     direct, through = routes.direct(), routes.through()
     for words in (["-Fp"], ["-Fp", "--inserts"]):
         one, other = dump(direct, "p" + str(len(words)), *words), dump(through, "p" + str(len(words)), *words)
-        with open(one) as a, open(other) as b:
-            assert a.read() == b.read()
+        assert text(one) == text(other)
     path = dump(through, "dir", "-Fd", "-j", "3")
     through.dbname = "restored"
     through.run(["pg_restore", "-j", "3", "-d", "restored", "--no-owner", path])
@@ -167,7 +170,12 @@ def test_pg_isready_and_vacuumdb(routes):
 
 
 def test_pg_receivewal_passes(routes, cluster):
-    """A physical replication connection through the proxy: COPY BOTH, which never comes back."""
+    """A physical replication connection through the proxy: COPY BOTH, which never comes back. It belongs to no database; libpq
+    calls it `replication`, and so must a section."""
+    from harness.headgate import section
+
+    routes.gate.configure(databases={"replication": section(cluster, routes.dbname, undeclared="admit")})
+    routes.gate.reload()
     route = routes.through()
     route.user = "postgres"
     base = place.folder("wal")

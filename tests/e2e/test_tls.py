@@ -109,11 +109,13 @@ def test_scram_over_two_certificates_is_refused_clearly(front):
     """The client would say `p` or `y`, and the server would refuse: told before, in the error and in the log, with what to change."""
     size = front.gate.log_size()
     with pytest.raises(psycopg2.OperationalError) as refused:
-        connect(front, "other", "require", "u_scram")
+        connect(front, "other", "require", "u_scram", sslmode="require")
     assert "channel binding" in str(refused.value).lower(), refused.value
     assert "channel binding" in front.gate.log_from(size).lower()
     for user in ("u_trust", "u_md5"):
-        assert ask(connect(front, "other", "require", user))[0] == user
+        assert ask(connect(front, "other", "require", user, sslmode="require"))[0] == user
+    # libpq's `prefer` then comes again without TLS, where it works
+    assert ask(connect(front, "other", "require", "u_scram"))[0] == "u_scram"
 
 
 def test_plain_where_tls_is_required(front):

@@ -240,6 +240,7 @@ class Wire:
         while True:
             kind, body = self.message()
             if kind == "E":
+                self.close()
                 raise Refused(fields(body))
             if kind == "R":
                 method = struct.unpack("!I", body[:4])[0]
