@@ -3,6 +3,7 @@
 #include <string.h>
 #include <sys/socket.h>
 
+#include "base/clock.h"
 #include "base/log.h"
 #include "base/mem.h"
 #include "net/listen.h"
@@ -10,7 +11,9 @@
 
 /* The server cuts names to so many bytes (NAMEDATALEN less one): a longer one means the database that its
  * beginning names. */
-#define NAME_BYTES 63
+#define NAME_BYTES   63
+
+#define NOTICE_AGAIN (100 * CLOCK_MS)
 
 static struct verdict ask(const struct session *s)
 {
@@ -34,11 +37,13 @@ static void refuse(struct session *s, const struct verdict *verdict, enum refusa
 	session_refuse(s, moment == REFUSAL_LIVE ? REASON_HEAD_RETIRED : REASON_HEAD_REFUSED, &refusal);
 }
 
-/* The gate was closed on the lease alone: whoever renews it must say so to us again. */
+/* The gate was closed on the lease alone: whoever renews it must say so to us again. (Not where this view is
+ * outdated: then the newer one is in our mailbox.) */
 static void starve(const struct session *s, const struct verdict *verdict)
 {
 	const struct service *service = s->place->service;
-	if (verdict->row == ROW_NO_READING && service->view->fresh)
+	if (verdict->row == ROW_NO_READING && service->view->fresh &&
+	    s->worker->now_ns >= lease_deadline(service->lease))
 		atomic_store_explicit(&service->lease->starved, true, memory_order_release);
 }
 
@@ -51,6 +56,8 @@ static void held_timer(struct session *s, const struct verdict *verdict)
 	s->budget_ns = verdict->budget_ns;
 	int64_t left = s->held_since_ns + s->budget_ns - now;
 	int64_t notice = s->held_since_ns + service->section->hold.notice_after_ns - now;
+	if (notice <= 0)
+		notice = NOTICE_AGAIN; /* the server was in the middle of a message */
 	if (s->state == STATE_WAITING && !s->noticed && notice < left)
 		left = notice;
 	session_timer(s, left > 0 ? left : 0);
@@ -168,12 +175,12 @@ void admit_ask(struct session *s)
 			/* not served yet, or at all: the control thread knows */
 			mem_free(&s->dbname);
 			s->dbname = name;
-			if (s->state != STATE_HELD) {
-				session_enter(s, STATE_HELD);
-				worker_want(s->worker, s->dbname);
-			}
+			if (s->state == STATE_HELD)
+				return;
+			session_enter(s, STATE_HELD);
 			s->held_since_ns = s->worker->now_ns;
 			session_timer(s, s->worker->conf->limits.login_ns);
+			worker_want(s->worker, s->dbname);
 			return;
 		}
 		mem_free(&name);
@@ -190,6 +197,10 @@ void admit_ask(struct session *s)
 	}
 	if (s->replication) { /* not app traffic: it reads the log, not tables */
 		login_dial(s);
+		return;
+	}
+	if (s->state == STATE_HELD) { /* it waited for its database to be served: paced as after a hold */
+		admit_held(s);
 		return;
 	}
 	struct verdict verdict = ask(s);
@@ -385,88 +396,4 @@ void admit_timer(struct session *s)
 			return;
 	}
 	held_timer(s, &verdict);
-}
-
-/* The parked batch was cancelled: it is read and dropped up to its end, and answered as the server answers a
- * cancelled one. */
-static void discarded(struct session *s)
-{
-	s->discarding = false;
-	tracker_free(&s->tracker);
-	tracker_init(&s->tracker, 'I');
-	struct reply reply = {0};
-	reply_ready(&reply, 'I');
-	bool heard = session_say(s, reply.data, reply.size);
-	reply_free(&reply);
-	if (!heard)
-		return;
-	s->held_since_ns = 0;
-	if (s->stash_size > 0) {
-		struct verdict verdict = ask(s);
-		if (verdict.kind == VERDICT_HOLD)
-			held_timer(s, &verdict);
-		leg_watch(s, &s->client, EV_CLOSED);
-	} else {
-		session_enter(s, STATE_PARKED);
-	}
-	admit_view(s); /* the view may have changed meanwhile */
-}
-
-/* Drops what it may of these bytes. True: the batch is over, the rest is in the stash. */
-static bool discard(struct session *s, const uint8_t *bytes, size_t n)
-{
-	size_t used = tracker_client(&s->tracker, bytes, n, true);
-	if (s->tracker.violation != NULL) {
-		session_close(s, REASON_PROTOCOL, s->tracker.violation);
-		return false;
-	}
-	if (s->tracker.terminated) {
-		session_close(s, REASON_CLIENT_LEFT, NULL);
-		return false;
-	}
-	if (!tracker_between(&s->tracker) || tracker_settled(&s->tracker))
-		return false;
-	uint8_t *rest = n > used ? mem_dup(bytes + used, n - used) : NULL;
-	mem_free(&s->stash);
-	s->stash = rest;
-	s->stash_size = n - used;
-	return true;
-}
-
-void admit_discard(struct session *s)
-{
-	if (!s->discarding) {
-		s->discarding = true;
-		const struct reply_error error = {.severity = "ERROR",
-		    .sqlstate = "57014",
-		    .message = "canceling statement due to user request",
-		    .detail = "The statement was held at the gate and never reached the server."};
-		struct reply reply = {0};
-		reply_error(&reply, &error);
-		bool heard = session_say(s, reply.data, reply.size);
-		reply_free(&reply);
-		if (!heard)
-			return;
-		leg_watch(s, &s->client, EV_READ);
-		if (s->stash_size > 0) {
-			uint8_t *bytes = s->stash;
-			size_t n = s->stash_size;
-			s->stash = NULL;
-			s->stash_size = 0;
-			bool over = discard(s, bytes, n);
-			mem_free(&bytes);
-			if (over)
-				discarded(s);
-			return;
-		}
-	}
-	ssize_t n = leg_read(s, &s->client, s->worker->buffer, 4096);
-	if (n < 0 && errno == EAGAIN)
-		return;
-	if (n <= 0) {
-		session_close(s, n == 0 ? REASON_CLIENT_VANISHED : REASON_CLIENT_ERROR, NULL);
-		return;
-	}
-	if (discard(s, s->worker->buffer, (size_t)n))
-		discarded(s);
 }

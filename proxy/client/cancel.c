@@ -177,10 +177,7 @@ static bool answered_here(struct worker *worker, const uint8_t *body, size_t siz
 	worker->now_ns = clock_now();
 	if (s->state == STATE_PARKED)
 		admit_waiting(s); /* the query may have come in the same turn of the loop */
-	if (s->state != STATE_WAITING || s->discarding)
-		return false;
-	admit_discard(s);
-	return true;
+	return s->state == STATE_WAITING && discard_begin(s);
 }
 
 /* Asks the worker that owns the key, and hears back. */

@@ -27,11 +27,11 @@ static void run_ramp(struct place *place)
 	place->ramp_tokens += share * (double)(worker->now_ns - place->ramp_at) / (double)CLOCK_S;
 	place->ramp_at = worker->now_ns;
 	double most = share * RAMP_BURST < 1 ? 1 : share * RAMP_BURST;
-	if (place->ramp_tokens > most)
+	if (place->ramp_tokens > most || rate == 0)
 		place->ramp_tokens = most;
 	struct session *s;
 	while ((s = TAILQ_FIRST(&place->ready)) != NULL && (rate == 0 || place->ramp_tokens >= 1)) {
-		place->ramp_tokens -= 1;
+		place->ramp_tokens -= rate != 0;
 		admit_held(s); /* asked again: on to the server, or back to being held; it leaves this queue
 				  in any case */
 	}

@@ -235,7 +235,7 @@ void relay_flushed(struct session *s, struct leg *leg)
 		return;
 	}
 	if (leg == &s->client) {
-		if (s->server.stream.fd >= 0)
+		if (s->server.stream.fd >= 0 && !s->discarding)
 			leg_watch(s, &s->server, EV_READ);
 	} else if (s->state == STATE_LOGIN) {
 		login_watch_client(s);

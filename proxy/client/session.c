@@ -112,7 +112,7 @@ void session_on_client(evutil_socket_t fd, short what, void *arg)
 		admit_waiting(s);
 		break;
 	case STATE_WAITING:
-		admit_discard(s);
+		discard_readable(s);
 		break;
 	case STATE_LINGER: {
 		/* whatever the client still sends is of no interest; its end is */
@@ -335,6 +335,7 @@ static __attribute__((noinline)) void entered(
 		break;
 	case STATE_WAITING:
 		session_count_held(s, true);
+		entry_free(&s->entry);
 		leg_watch(s, &s->client, EV_CLOSED);
 		break;
 	case STATE_GONE:

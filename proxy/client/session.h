@@ -5,6 +5,7 @@
  *  ending.c   the close, its reason, the last words, the grave
  *  hello.c    HELLO, TLS: from the first byte to a parsed StartupMessage
  *  admit.c    the gate's question, HELD, PARKED, WAITING, and what wakes them
+ *  discard.c  WAITING, and the batch that waits was cancelled
  *  login.c    DIAL, LOGIN: to the first ReadyForQuery
  *  relay.c    IDLE, BUSY, REPLICA, GONE: the two pumps
  *  cancel.c   CANCEL, and cancels of parked queries */
@@ -183,7 +184,11 @@ void admit_view(struct session *s);    /* the view of its database changed */
 void admit_waiting(struct session *s); /* PARKED and the client's next bytes are there */
 void admit_timer(struct session *s);   /* HELD and WAITING */
 void admit_settled(struct session *s); /* to IDLE, or PARKED if the gate says so, or away */
-void admit_discard(struct session *s); /* WAITING and cancelled: read and drop one batch, answer 57014 */
+
+/* discard.c */
+/* WAITING and cancelled: reads and drops one batch and answers it. False: not now, or it is at it already. */
+bool discard_begin(struct session *s);
+void discard_readable(struct session *s);
 
 /* login.c */
 void login_dial(struct session *s);
