@@ -16,6 +16,9 @@
 /* A version table that is locked: a migration is under way behind our back, or a moment's lock. */
 #define READ_NS (2 * CLOCK_S)
 
+/* How long after its lease a proxy may take to find a new ledger: two renewals. */
+#define NEW_LEDGER_NS (2 * CLOCK_S)
+
 /* Keepalives for the server's side of the connection: a coordinator whose host is gone must lose its lock in
  * about 15 s, not in two hours. A database set to synchronous_commit = off could forget, in a crash, that a
  * run was under way. */
@@ -242,6 +245,18 @@ static void refuse_transactions(struct coord *c, const struct pq_result *result)
 	    "let them end, or end them, or allow more with --max-transaction-age");
 }
 
+static void on_ledger_age(struct coord *c, const struct pq_result *result)
+{
+	if (!result->ok)
+		coord_trouble(c, "the ledger", result);
+	else if (result->rows == 1 && coord_true(result, 0, 0))
+		coord_say(c, NULL,
+		    "the ledger is new: waiting until every proxy that served without it must have "
+		    "registered");
+	else
+		coord_enter(c, COORD_READING_FROM, "nothing is in the way");
+}
+
 static void on_checked(struct coord *c, const struct pq_result *result)
 {
 	if (!result->ok) {
@@ -264,7 +279,16 @@ static void on_checked(struct coord *c, const struct pq_result *result)
 		refuse_transactions(c, result);
 		return;
 	}
-	coord_enter(c, COORD_READING_FROM, "nothing is in the way");
+	/* A proxy that served before there was a ledger registers with its next renewal, and keeps until then
+	 * what lease it had: it cannot be asked to drain. */
+	char grace[24];
+	snprintf(grace, sizeof(grace), "%" PRId64, (c->request.section->lease_ns + NEW_LEDGER_NS) / CLOCK_MS);
+	const char *const values[] = {grace};
+	coord_ask(c,
+	    "SELECT clock_timestamp() - v.applied_at < $1::bigint * interval '1 millisecond' FROM "
+	    "headgate.version v "
+	    "WHERE v.version = 1",
+	    values, 1, on_ledger_age);
 }
 
 static void on_reaped(struct coord *c, const struct pq_result *result)

@@ -46,6 +46,8 @@ def gated(cluster, dbname):
         gate = Headgate({"app": section(cluster, dbname, **more)}, config, start=False, environment=environment)
         if init:
             gate.run("init", "-d", "app")
+            # as if it had been there for long: exec waits for proxies that may not know a new one yet
+            cluster.sql("UPDATE headgate.version SET applied_at = applied_at - interval '1 hour'", dbname)
         made.append(gate)
         return gate.start()
 

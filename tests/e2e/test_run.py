@@ -261,6 +261,20 @@ def test_precheck_refuses_before_disturbing_anyone(cluster, dbname, gated):
         cluster.sql("ROLLBACK PREPARED 'left over'", dbname)
 
 
+def test_a_new_ledger_is_given_time(cluster, dbname, gated):
+    """A proxy that was serving before `headgate init` cannot be asked to drain until it has found the ledger: exec waits for that long,
+    holding nobody."""
+    gate = gated(lease="1s")
+    gate.until_recorded("old")
+    client = gate.login("old")
+    gate.run("init", "-d", "app")
+    command = ["psql", "-qXc", "UPDATE alembic_version SET version_num = 'new'"]
+    _, output = gate.run("exec", "-d", "app", "-m", "the first", "--", *command)
+    assert "the ledger is new: waiting" in output
+    assert "1 of 1" in output  # it was registered, and asked
+    client.close()
+
+
 def test_without_init_it_says_what_to_do(cluster, dbname, gated):
     gate = gated()
     status, output = gate.run("exec", "-d", "app", "-m", "a test", "--", *migrate("new"), check=False)
