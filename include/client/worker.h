@@ -86,8 +86,9 @@ void worker_snapshot(struct worker *worker, worker_snapshot_done *done, void *ar
 /* graceful: each session ends at its first IDLE with 57P01, held ones with 57P03; else all at once. `emptied`
  * follows. */
 void worker_shutdown(struct worker *worker, bool graceful);
-/* Joins the thread (after emptied) and frees. Letters that it had posted to the control mailbox must be
- * opened before the mailbox is freed. */
+/* Joins the thread and frees; sessions that are left are cut off. Letters that it had posted may still be in
+ * the control mailbox: their handlers are called when they are opened, at the latest when that mailbox is
+ * freed. */
 void worker_free(struct worker **worker);
 
 unsigned worker_index(const struct worker *worker);

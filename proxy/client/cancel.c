@@ -217,7 +217,8 @@ static void open_question(struct letter *letter, void *arg)
 	struct question *question = (struct question *)letter;
 	question->answered = answered_here(arg, question->body, question->size);
 	question->letter.open = open_answer;
-	mailbox_post(question->asker->mailbox, &question->letter);
+	if (!limits_post(((struct worker *)arg)->limits, question->asker, &question->letter))
+		mem_free(&question);
 }
 
 static struct cancel *cancel_new(struct worker *worker, const uint8_t *packet, size_t size)
@@ -259,7 +260,10 @@ void cancel_begin(struct session *s, const uint8_t *packet, size_t size)
 	question->session = s->id;
 	question->size = size - 8;
 	memcpy(question->body, packet + 8, size - 8);
-	mailbox_post(owner.worker->mailbox, &question->letter);
+	if (!limits_post(worker->limits, owner.worker, &question->letter)) {
+		mem_free(&question);
+		forward(cancel);
+	}
 }
 
 void cancel_timer(struct session *s)

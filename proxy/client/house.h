@@ -43,6 +43,8 @@ TAILQ_HEAD(place_list, place);
 #define WORKER_BUFFER (128 * 1024)
 
 struct worker {
+	atomic_uint references; /* the control thread's, and one for each letter on its way there */
+	TAILQ_ENTRY(worker) of_limits;
 	unsigned index;
 	pthread_t thread;
 	struct event_base *base;
@@ -70,22 +72,33 @@ void place_unused(struct place *place); /* frees a retired place without session
 void place_drained(struct place *place);
 void place_ready(struct place *place, struct session *s); /* queue for the ramp */
 void place_unready(struct place *place, struct session *s);
+struct worker *worker_ref(struct worker *worker);
+void worker_unref(struct worker **worker);
 void worker_want(struct worker *worker, const char *database);
 void worker_check_empty(struct worker *worker);
 
 /* Shared by all workers: counts that limits are held against, and who holds which cancel key. */
 struct user_count;
+struct letter;
+TAILQ_HEAD(worker_list, worker);
 struct client_limits {
 	atomic_uint clients, cancels;
 	atomic_ullong next_session;
 	atomic_ullong closed[REASON_COUNT];
 	pthread_mutex_t mutex; /* users and keys: at login, end and cancel only */
 	struct user_count *users;
-	struct cancel_key **keys; /* a hash */
+	struct worker_list workers; /* that take letters from one another */
+	struct cancel_key **keys;   /* a hash */
 	unsigned key_count, key_room;
 };
 /* Counts a user in, if fewer than `most` are (0: no limit). NULL: full. */
 struct user_count *limits_user(struct client_limits *limits, const char *user, unsigned most);
 void limits_user_leave(struct client_limits *limits, struct user_count **count);
+void limits_worker_join(struct client_limits *limits, struct worker *worker);
+void limits_worker_leave(struct client_limits *limits, struct worker *worker);
+/* Posts a letter from one worker to another. False: that one has left meanwhile, the letter stays the
+ * caller's.
+ */
+bool limits_post(struct client_limits *limits, const struct worker *to, struct letter *letter);
 
 #endif

@@ -1,5 +1,6 @@
 #include <string.h>
 
+#include "base/mailbox.h"
 #include "base/mem.h"
 #include "house.h"
 
@@ -13,6 +14,7 @@ struct client_limits *client_limits_new(void)
 {
 	struct client_limits *limits = mem_zalloc(sizeof *limits);
 	pthread_mutex_init(&limits->mutex, NULL);
+	TAILQ_INIT(&limits->workers);
 	return limits;
 }
 
@@ -72,4 +74,30 @@ void limits_user_leave(struct client_limits *limits, struct user_count **place)
 		mem_free(&count);
 	}
 	pthread_mutex_unlock(&limits->mutex);
+}
+
+void limits_worker_join(struct client_limits *limits, struct worker *worker)
+{
+	pthread_mutex_lock(&limits->mutex);
+	TAILQ_INSERT_TAIL(&limits->workers, worker, of_limits);
+	pthread_mutex_unlock(&limits->mutex);
+}
+
+void limits_worker_leave(struct client_limits *limits, struct worker *worker)
+{
+	pthread_mutex_lock(&limits->mutex);
+	TAILQ_REMOVE(&limits->workers, worker, of_limits);
+	pthread_mutex_unlock(&limits->mutex);
+}
+
+bool limits_post(struct client_limits *limits, const struct worker *to, struct letter *letter)
+{
+	pthread_mutex_lock(&limits->mutex);
+	struct worker *at = TAILQ_FIRST(&limits->workers);
+	while (at != NULL && at != to)
+		at = TAILQ_NEXT(at, of_limits);
+	if (at != NULL)
+		mailbox_post(at->mailbox, letter);
+	pthread_mutex_unlock(&limits->mutex);
+	return at != NULL;
 }

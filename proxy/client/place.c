@@ -83,6 +83,7 @@ static void open_drained(struct letter *letter, void *arg)
 	const struct worker_handlers *handlers = &l->worker->handlers;
 	handlers->drained(
 	    l->worker, l->service_id, l->serial, l->pids, l->pid_count, l->logins, handlers->arg);
+	worker_unref(&l->worker);
 	mem_free(&l);
 }
 
@@ -105,7 +106,7 @@ void place_drained(struct place *place)
 	count += cancel_backend_pid(s) != 0;
 	struct drained_letter *l = mem_zalloc(sizeof *l + count * sizeof l->pids[0]);
 	l->letter.open = open_drained;
-	l->worker = place->worker;
+	l->worker = worker_ref(place->worker);
 	l->service_id = place->service->id;
 	l->serial = view->serial;
 	l->logins = place->logins;

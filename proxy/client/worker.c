@@ -48,6 +48,7 @@ struct worker *worker_start(unsigned index, const struct conf *conf, struct clie
     struct mailbox *control, const struct worker_handlers *handlers)
 {
 	struct worker *worker = mem_zalloc(sizeof *worker);
+	atomic_init(&worker->references, 1);
 	worker->index = index;
 	worker->control = control;
 	worker->handlers = *handlers;
@@ -73,6 +74,7 @@ struct worker *worker_start(unsigned index, const struct conf *conf, struct clie
 	worker->mailbox = mailbox_new(worker->base, worker);
 	event_assign(&worker->bury, worker->base, -1, 0, on_bury, worker);
 
+	limits_worker_join(limits, worker);
 	sigset_t all, old;
 	sigfillset(&all); /* signals are the control thread's */
 	pthread_sigmask(SIG_SETMASK, &all, &old);
@@ -178,7 +180,21 @@ void worker_press(struct worker *worker, unsigned service_id, enum conf_on_timeo
 	post(worker, open_press, &(struct order){.service_id = service_id, .how = how});
 }
 
-/* Letters to the control thread. */
+/* Letters to the control thread. Each keeps the worker's struct until it is opened. */
+struct worker *worker_ref(struct worker *worker)
+{
+	atomic_fetch_add_explicit(&worker->references, 1, memory_order_relaxed);
+	return worker;
+}
+
+void worker_unref(struct worker **place)
+{
+	struct worker *worker = *place;
+	*place = NULL;
+	if (atomic_fetch_sub_explicit(&worker->references, 1, memory_order_acq_rel) == 1)
+		mem_free(&worker);
+}
+
 struct want {
 	struct letter letter;
 	struct worker *worker;
@@ -190,6 +206,7 @@ static void open_want(struct letter *letter, void *arg)
 	(void)arg;
 	struct want *want = (struct want *)letter;
 	want->worker->handlers.wanted(want->worker, want->name, want->worker->handlers.arg);
+	worker_unref(&want->worker);
 	mem_free(&want);
 }
 
@@ -198,7 +215,7 @@ void worker_want(struct worker *worker, const char *database)
 	size_t size = strlen(database) + 1;
 	struct want *want = mem_zalloc(sizeof *want + size);
 	want->letter.open = open_want;
-	want->worker = worker;
+	want->worker = worker_ref(worker);
 	memcpy(want->name, database, size);
 	mailbox_post(worker->control, &want->letter);
 }
@@ -218,6 +235,7 @@ static void open_snapshot_answer(struct letter *letter, void *arg)
 	struct snapshot *snapshot = (struct snapshot *)letter;
 	snapshot->done(snapshot->worker, snapshot->rows, snapshot->count, snapshot->arg);
 	mem_free(&snapshot->rows);
+	worker_unref(&snapshot->worker);
 	mem_free(&snapshot);
 }
 
@@ -268,7 +286,7 @@ void worker_snapshot(struct worker *worker, worker_snapshot_done *done, void *ar
 {
 	struct snapshot *snapshot = mem_zalloc(sizeof *snapshot);
 	snapshot->letter.open = open_snapshot;
-	snapshot->worker = worker;
+	snapshot->worker = worker_ref(worker);
 	snapshot->done = done;
 	snapshot->arg = arg;
 	mailbox_post(worker->mailbox, &snapshot->letter);
@@ -279,6 +297,7 @@ static void open_emptied(struct letter *letter, void *arg)
 	(void)arg;
 	struct want *want = (struct want *)letter;
 	want->worker->handlers.emptied(want->worker, want->worker->handlers.arg);
+	worker_unref(&want->worker);
 	mem_free(&want);
 }
 
@@ -290,7 +309,7 @@ void worker_check_empty(struct worker *worker)
 	worker->emptied_told = true;
 	struct want *want = mem_zalloc(sizeof *want);
 	want->letter.open = open_emptied;
-	want->worker = worker;
+	want->worker = worker_ref(worker);
 	mailbox_post(worker->control, &want->letter);
 }
 
@@ -357,8 +376,13 @@ void worker_free(struct worker **place)
 	struct worker *worker = *place;
 	if (worker == NULL)
 		return;
+	limits_worker_leave(worker->limits, worker);
 	post(worker, open_exit, &(struct order){.fd = -1});
 	pthread_join(worker->thread, NULL);
+	worker->emptied_told = true;
+	mailbox_free(&worker->mailbox); /* opens what came last: a client, a question */
+	for (struct session *s; (s = TAILQ_FIRST(&worker->sessions)) != NULL;)
+		session_enter(s, STATE_CLOSED);
 	for (struct cancel *cancel; (cancel = TAILQ_FIRST(&worker->cancels)) != NULL;)
 		cancel_free(&cancel);
 	on_bury(-1, 0, worker);
@@ -366,9 +390,8 @@ void worker_free(struct worker **place)
 		at->retired = true;
 		place_unused(at);
 	}
-	mailbox_free(&worker->mailbox);
 	event_base_free(worker->base);
 	conf_unref(&worker->conf);
 	mem_free(&worker->buffer);
-	mem_free(place);
+	worker_unref(place);
 }
