@@ -48,7 +48,6 @@ struct tracker {
 	char last;    /* type of the last message the server began */
 	bool open; /* extended messages were sent since the last Sync: an implicit transaction may be open */
 	bool answered;   /* the server has said something of the front entry since the last ReadyForQuery */
-	bool copy_ends;  /* there may be CopyDone or CopyFail in the queue */
 	bool swallowed;  /* a Sync was taken for swallowed by the COPY IN at the front */
 	bool terminated; /* the client sent Terminate */
 	uint32_t first, count, room; /* the queue, a ring */

@@ -4,9 +4,10 @@
 #include "proto/frame.h"
 #include "proto/tracker.h"
 
-/* A queue entry is a kind and how many of it in a row. */
-enum kind { EXTENDED, QUERY, CALL, SYNC, COPY_END };
-#define KIND_SHIFT 29
+/* A queue entry is a kind and how many of it in a row. QUERY: or FunctionCall. COPY_END: CopyDone or
+ * CopyFail. */
+enum kind { EXTENDED, QUERY, SYNC, COPY_END };
+#define KIND_SHIFT 30
 #define RUN_MAX    ((UINT32_C(1) << KIND_SHIFT) - 1)
 
 /* The server builds bodies of up to 1 GiB - 2 bytes, to which the length word comes. */
@@ -70,32 +71,26 @@ static void push(struct tracker *t, enum kind kind)
 	*entry_at(t, t->count - 1) = (uint32_t)kind << KIND_SHIFT | 1;
 }
 
+/* The server is done with the front entry. A CopyDone or CopyFail that comes to the front belongs to no copy,
+ * and the server drops it without a word. */
+static void pop_entry(struct tracker *t)
+{
+	do {
+		t->first = t->first + 1 == t->room ? 0 : t->first + 1;
+		t->count--;
+	} while (t->count > 0 && entry_kind(*entry_at(t, 0)) == COPY_END);
+	if (t->count == 0 && t->queue != t->inside)
+		tracker_free(t); /* a burst's memory goes back when its last answer came */
+}
+
 /* Takes one off the front entry. */
 static void pop(struct tracker *t)
 {
 	uint32_t *front = entry_at(t, 0);
-	*front -= 1;
-	if ((*front & RUN_MAX) != 0)
-		return;
-	t->first = t->first + 1 == t->room ? 0 : t->first + 1;
-	if (--t->count == 0 && t->queue != t->inside)
-		tracker_free(t); /* a burst's memory goes back when its last answer came */
-}
-
-static void pop_entry(struct tracker *t)
-{
-	*entry_at(t, 0) &= ~RUN_MAX;
-	*entry_at(t, 0) |= 1;
-	pop(t);
-}
-
-/* CopyDone and CopyFail outside COPY IN are dropped by the server without a word. */
-static inline void drop_copy_ends(struct tracker *t)
-{
-	while (t->count > 0 && entry_kind(*entry_at(t, 0)) == COPY_END)
+	if ((*front & RUN_MAX) > 1)
+		*front -= 1;
+	else
 		pop_entry(t);
-	if (t->count == 0)
-		t->copy_ends = false;
 }
 
 /* The server met an error in an extended message: it discards up to the next Sync. */
@@ -192,7 +187,7 @@ static bool client_message(struct tracker *t, uint8_t type)
 			return false;
 		if (t->mode == TRACKER_COPY_IN)
 			t->mode = TRACKER_NORMAL;
-		push(t, type == 'Q' ? QUERY : CALL);
+		push(t, QUERY);
 		if (t->mode == TRACKER_UNSURE)
 			return false; /* it may be discarded, and only a Sync ends that */
 		t->open = false;
@@ -203,7 +198,6 @@ static bool client_message(struct tracker *t, uint8_t type)
 			t->mode = TRACKER_NORMAL;
 		} else if (t->count > 0 && (t->mode == TRACKER_NORMAL || t->mode == TRACKER_UNSURE)) {
 			push(t, COPY_END);
-			t->copy_ends = true;
 		}
 		return false;
 	case 'X':
@@ -292,20 +286,14 @@ static void ready_for_query(struct tracker *t, char status)
 		t->answered = false; /* what was said was the COPY's error */
 	if (t->mode != TRACKER_COPY_BOTH)
 		t->mode = TRACKER_NORMAL;
-	if (t->copy_ends)
-		drop_copy_ends(t);
 	/* A ReadyForQuery with nothing before it answers a bare Sync. With anything else at the front it
 	 * answers a Sync that an aborted COPY IN was thought to have swallowed (libpq reports the same as
 	 * "message type 0x5a arrived from server while idle"). */
 	if (t->count > 0 && (t->answered || entry_kind(*entry_at(t, 0)) == SYNC)) {
 		while (t->count > 0 && entry_kind(*entry_at(t, 0)) == EXTENDED)
 			pop_entry(t);
-		if (t->copy_ends)
-			drop_copy_ends(t);
 		if (t->count > 0)
 			pop(t);
-		if (t->copy_ends)
-			drop_copy_ends(t);
 	}
 	t->answered = false;
 	if (t->count == 0)
@@ -324,8 +312,6 @@ static void server_message(struct tracker *t, uint8_t type)
 	}
 	t->last = (char)type;
 	t->answered = true;
-	if (t->copy_ends)
-		drop_copy_ends(t);
 	bool extended = t->count > 0 && entry_kind(*entry_at(t, 0)) == EXTENDED;
 	switch (type) {
 	case 'C':
@@ -340,8 +326,6 @@ static void server_message(struct tracker *t, uint8_t type)
 	case 's':
 		if (extended)
 			pop(t);
-		if (t->copy_ends)
-			drop_copy_ends(t);
 		break;
 	case 'E':
 		if (extended)

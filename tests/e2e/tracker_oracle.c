@@ -43,8 +43,8 @@ const char *oracle_text(const struct tracker *t)
 	for (uint32_t i = 0; i < t->count && at < 380; i++) {
 		uint32_t place = t->first + i;
 		uint32_t entry = t->queue[place >= t->room ? place - t->room : place];
-		at += snprintf(text + at, sizeof text - (size_t)at, "%.1s%u ", &"EQFSc"[entry >> 29],
-		    entry & ((UINT32_C(1) << 29) - 1));
+		at += snprintf(text + at, sizeof text - (size_t)at, "%.1s%u ", &"EQSc"[entry >> 30],
+		    entry & ((UINT32_C(1) << 30) - 1));
 	}
 	return text;
 }

@@ -104,12 +104,13 @@ class Subject:
         at = 0
         while at < len(data):
             kind = chr(data[at])
+            size = 1 + struct.unpack("!I", data[at + 1:at + 5])[0]
             self.trace.append(">" + kind)
-            if kind in "PBEDC":
+            if kind in "PBEDC" or kind == "H" and size > 5:
                 self.dangling = True
             elif kind == "S":
                 self.dangling = False
-            at += 1 + struct.unpack("!I", data[at + 1:at + 5])[0]
+            at += size
 
     def _send(self, most):
         piece = self.out[:most]
@@ -168,7 +169,7 @@ class Subject:
                 self.trace.append(f"<E[{found.get('C')} {found.get('M', '')[:40]}]")
                 if found.get("S") == "FATAL":
                     raise Gone()
-            else:
+            elif kind not in "Dd" or self.trace[-1] != "<" + kind:
                 self.trace.append("<" + kind)
             # A bare Sync's ReadyForQuery runs nothing; the rest is asynchronous.
             if guarded and kind not in "ZNAS":
