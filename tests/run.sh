@@ -62,5 +62,6 @@ say "tests"
 selection=()
 [ "$mode" = quick ] && selection=(-L quick)
 status=0
-ctest --test-dir build/release --output-on-failure --timeout 900 -j "$jobs" "${selection[@]}" || status=$?
+# Most tests wait more than they work.
+ctest --test-dir build/release --output-on-failure --timeout 900 -j "$((jobs * 2))" "${selection[@]}" || status=$?
 exit $status
