@@ -109,7 +109,7 @@ class Cluster:
     def start(self):
         assert self.process is None
         log = open(self.log_path, "ab")
-        self.process = subprocess.Popen(place.as_server([f"{place.pg_bin()}/postgres", "-D", self.data]), cwd="/",
+        self.process = subprocess.Popen(place.as_server([f"{place.pg_bin()}/postgres", "-D", self.data], dies=True), cwd="/",
                                         stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True)
         log.close()
         until(self._answers, lambda: "PostgreSQL to start\n" + self.log(), 60)

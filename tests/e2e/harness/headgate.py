@@ -110,7 +110,8 @@ class Headgate:
     def start(self, wait=True):
         log = open(self.log_path, "ab")
         self.process = subprocess.Popen(self.arguments("serve", "--config", self.config_path), stdin=subprocess.DEVNULL,
-                                        stdout=log, stderr=log, env=self.env(), start_new_session=True, cwd=self.base)
+                                        stdout=log, stderr=log, env=self.env(), start_new_session=True, cwd=self.base,
+                                        preexec_fn=place.die_with_parent)
         log.close()
         if wait:
             until(self._answers, lambda: "headgate to start\n" + self.log(), 60)
@@ -140,7 +141,8 @@ class Headgate:
         env = merge(self.env(), more.pop("env", {}))
         command = self.arguments(words[0], "--config", self.config_path, *words[1:])
         return subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
-                                text=True, errors="replace", env=env, start_new_session=True, **more)
+                                text=True, errors="replace", env=env, start_new_session=True,
+                                preexec_fn=place.die_with_parent, **more)
 
     def __enter__(self):
         return self

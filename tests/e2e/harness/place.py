@@ -42,12 +42,20 @@ def give(path):
         os.chown(path, entry.pw_uid, entry.pw_gid)
 
 
-def as_server(command):
-    """The command line that runs `command` as the user PostgreSQL runs as."""
+def as_server(command, dies=False):
+    """The command line that runs `command` as the user PostgreSQL runs as. dies: with us, whatever kills us."""
     user = server_user()
-    if not user:
-        return list(command)
-    return ["setpriv", f"--reuid={user}", f"--regid={user}", "--init-groups", "--"] + list(command)
+    become = [f"--reuid={user}", f"--regid={user}", "--init-groups"] if user else []
+    end = ["--pdeathsig=INT"] if dies else []
+    return ["setpriv", *become, *end, "--", *command] if become or end else list(command)
+
+
+def die_with_parent():
+    """For Popen(preexec_fn=...): a test process that is killed leaves nothing running."""
+    import ctypes
+    import signal
+
+    ctypes.CDLL(None).prctl(1, signal.SIGKILL)
 
 
 def as_nobody(command):
