@@ -13,7 +13,7 @@ enum kind { EXTENDED, QUERY, SYNC, COPY_END };
 /* The server builds bodies of up to 1 GiB - 2 bytes, to which the length word comes. */
 #define LENGTH_MAX (FRAME_BYTES + 4)
 
-static enum kind entry_kind(uint32_t entry)
+static inline enum kind entry_kind(uint32_t entry)
 {
 	return (enum kind)(entry >> KIND_SHIFT);
 }
@@ -22,6 +22,11 @@ static uint32_t *entry_at(const struct tracker *t, uint32_t i)
 {
 	uint32_t at = t->first + i;
 	return &t->queue[at >= t->room ? at - t->room : at];
+}
+
+static inline bool front_is(const struct tracker *t, enum kind kind)
+{
+	return t->count > 0 && entry_kind(t->queue[t->first]) == kind;
 }
 
 void tracker_init(struct tracker *t, char status)
@@ -52,7 +57,7 @@ static void grow(struct tracker *t)
 	t->first = 0;
 }
 
-static void push(struct tracker *t, enum kind kind)
+static inline void push(struct tracker *t, enum kind kind)
 {
 	if (t->count == 0) {
 		t->first = 0;
@@ -76,17 +81,19 @@ static void push(struct tracker *t, enum kind kind)
 static void pop_entry(struct tracker *t)
 {
 	do {
+		if (--t->count == 0) {
+			if (t->queue != t->inside)
+				tracker_free(t); /* a burst's memory goes back when its last answer came */
+			return;
+		}
 		t->first = t->first + 1 == t->room ? 0 : t->first + 1;
-		t->count--;
-	} while (t->count > 0 && entry_kind(*entry_at(t, 0)) == COPY_END);
-	if (t->count == 0 && t->queue != t->inside)
-		tracker_free(t); /* a burst's memory goes back when its last answer came */
+	} while (front_is(t, COPY_END));
 }
 
 /* Takes one off the front entry. */
-static void pop(struct tracker *t)
+static inline void pop(struct tracker *t)
 {
-	uint32_t *front = entry_at(t, 0);
+	uint32_t *front = &t->queue[t->first];
 	if ((*front & RUN_MAX) > 1)
 		*front -= 1;
 	else
@@ -96,7 +103,7 @@ static void pop(struct tracker *t)
 /* The server met an error in an extended message: it discards up to the next Sync. */
 static void skip_to_sync(struct tracker *t)
 {
-	while (t->count > 0 && entry_kind(*entry_at(t, 0)) != SYNC)
+	while (t->count > 0 && !front_is(t, SYNC))
 		pop_entry(t);
 	if (t->count == 0) {
 		t->mode = TRACKER_SKIP;
@@ -141,7 +148,7 @@ static void begin_copy_in(struct tracker *t)
 			pop_entry(t);
 		}
 	}
-	if (t->swallowed && t->count == 1 && entry_kind(*entry_at(t, 0)) == EXTENDED)
+	if (t->swallowed && t->count == 1 && front_is(t, EXTENDED))
 		t->open = true; /* what that Sync was to close */
 }
 
@@ -154,62 +161,68 @@ static void extended_message(struct tracker *t)
 		push(t, EXTENDED);
 }
 
-/* One message of the client has its header complete. True: it ends a batch. */
-static bool client_message(struct tracker *t, uint8_t type)
+enum turn { GOES_ON, ENDS_BATCH, ENDS_ALL };
+
+/* One message of the client, of which the header is there. */
+static inline enum turn client_message(struct tracker *t, uint8_t type, uint32_t body)
 {
 	switch (type) {
 	case 'd':
-		return false;
+		return GOES_ON;
 	case 'H':
-		if (t->client.left != 0 && t->mode != TRACKER_COPY_IN)
+		if (body != 0 && t->mode != TRACKER_COPY_IN)
 			extended_message(t); /* a Flush with a body is answered by an error */
-		return false;
+		return GOES_ON;
 	case 'P':
 	case 'B':
 	case 'E':
 	case 'D':
 	case 'C':
 		extended_message(t);
-		return false;
+		return GOES_ON;
 	case 'S':
 		if (t->mode == TRACKER_COPY_IN) {
 			t->swallowed = true;
-			return false;
+			return GOES_ON;
 		}
 		t->open = false;
 		if (t->mode == TRACKER_SKIP)
 			t->mode = TRACKER_NORMAL;
 		push(t, SYNC);
-		return true;
+		return ENDS_BATCH;
 	case 'Q':
 	case 'F':
 		if (t->mode == TRACKER_SKIP)
-			return false;
+			return GOES_ON;
 		if (t->mode == TRACKER_COPY_IN)
 			t->mode = TRACKER_NORMAL;
 		push(t, QUERY);
 		if (t->mode == TRACKER_UNSURE)
-			return false; /* it may be discarded, and only a Sync ends that */
+			return GOES_ON; /* it may be discarded, and only a Sync ends that */
 		t->open = false;
-		return true;
+		return ENDS_BATCH;
 	case 'c':
 	case 'f':
-		if (t->mode == TRACKER_COPY_IN) {
+		if (t->mode == TRACKER_COPY_IN)
 			t->mode = TRACKER_NORMAL;
-		} else if (t->count > 0 && (t->mode == TRACKER_NORMAL || t->mode == TRACKER_UNSURE)) {
+		else if (t->count > 0 && (t->mode == TRACKER_NORMAL || t->mode == TRACKER_UNSURE))
 			push(t, COPY_END);
-		}
-		return false;
+		return GOES_ON;
 	case 'X':
 		t->terminated = true;
-		return false;
+		return ENDS_ALL;
 	case 'p':
 		t->violation = "a password message outside authentication";
-		return false;
+		return ENDS_ALL;
 	default:
 		t->violation = "unknown message type";
-		return false;
+		return ENDS_ALL;
 	}
+}
+
+static inline bool at_boundary(const struct tracker_cursor *c)
+{
+	return (c->left | c->have) == 0;
 }
 
 /* Moves the cursor over bytes up to and including the next header. True: a header is complete, its type in
@@ -253,7 +266,7 @@ static bool next_header(struct tracker_cursor *c, const uint8_t *bytes, size_t n
 }
 
 /* The bytes of the current message's body. */
-static size_t body(struct tracker_cursor *c, size_t n)
+static size_t rest_of_body(struct tracker_cursor *c, size_t n)
 {
 	size_t take = n < c->left ? n : c->left;
 	c->left -= (uint32_t)take;
@@ -263,34 +276,49 @@ static size_t body(struct tracker_cursor *c, size_t n)
 size_t tracker_client(struct tracker *t, const uint8_t *bytes, size_t n, bool one_batch)
 {
 	size_t used = 0;
-	for (;;) {
-		uint8_t type;
+	while (used < n) {
 		if (t->count >= TRACKER_ENTRIES)
-			return used + body(&t->client, n - used);
-		if (!next_header(&t->client, bytes, n, &used, &type, &t->violation))
-			return t->violation != NULL ? 0 : used;
-		bool ends = client_message(t, type);
-		if (t->violation != NULL)
-			return 0;
+			return used + rest_of_body(&t->client, n - used);
+		const uint8_t *header = bytes + used;
+		size_t there = n - used;
+		uint8_t type;
+		/* Whole messages, as most are, are read where they stand (a length below 4 turns into a huge
+		 * one here). */
+		uint32_t body = 0;
+		if (there >= FRAME_HEADER && at_boundary(&t->client) &&
+		    (body = frame_be32(header + 1) - 4) <= there - FRAME_HEADER) {
+			type = header[0];
+			used += FRAME_HEADER + body;
+		} else {
+			if (!next_header(&t->client, bytes, n, &used, &type, &t->violation))
+				return t->violation != NULL ? 0 : used;
+			body = t->client.left;
+		}
+		enum turn turn = client_message(t, type, body);
+		if (turn == GOES_ON || (turn == ENDS_BATCH && !one_batch))
+			continue;
 		/* the rest of this message goes along, what is behind it does not */
-		if (t->terminated || (ends && one_batch))
-			return used + body(&t->client, n - used);
+		return t->violation != NULL ? 0 : used + rest_of_body(&t->client, n - used);
 	}
+	return used;
 }
 
 static void ready_for_query(struct tracker *t, char status)
 {
+	t->last = 'Z';
 	t->status = status;
 	t->swallowed = false;
-	if (t->mode == TRACKER_UNSURE)
-		t->answered = false; /* what was said was the COPY's error */
-	if (t->mode != TRACKER_COPY_BOTH)
-		t->mode = TRACKER_NORMAL;
+	if (t->mode != TRACKER_NORMAL) {
+		if (t->mode == TRACKER_UNSURE)
+			t->answered = false; /* what was said was the COPY's error */
+		if (t->mode != TRACKER_COPY_BOTH)
+			t->mode = TRACKER_NORMAL;
+	}
 	/* A ReadyForQuery with nothing before it answers a bare Sync. With anything else at the front it
 	 * answers a Sync that an aborted COPY IN was thought to have swallowed (libpq reports the same as
 	 * "message type 0x5a arrived from server while idle"). */
-	if (t->count > 0 && (t->answered || entry_kind(*entry_at(t, 0)) == SYNC)) {
-		while (t->count > 0 && entry_kind(*entry_at(t, 0)) == EXTENDED)
+	if (t->answered || front_is(t, SYNC)) {
+		while (front_is(t, EXTENDED))
 			pop_entry(t);
 		if (t->count > 0)
 			pop(t);
@@ -300,49 +328,55 @@ static void ready_for_query(struct tracker *t, char status)
 		t->open = false;
 }
 
-static void server_message(struct tracker *t, uint8_t type)
+/* What the server's messages are to us. Those of tomorrow, which we do not know, are let pass as DATA. */
+enum { DATA, ANSWER, ASYNCHRONOUS, TURN };
+static const uint8_t server_types[256] = {
+    ['1'] = ANSWER,
+    ['2'] = ANSWER,
+    ['3'] = ANSWER,
+    ['T'] = ANSWER,
+    ['n'] = ANSWER,
+    ['C'] = ANSWER,
+    ['I'] = ANSWER,
+    ['s'] = ANSWER,
+    ['N'] = ASYNCHRONOUS,
+    ['A'] = ASYNCHRONOUS,
+    ['S'] = ASYNCHRONOUS,
+    ['E'] = TURN,
+    ['G'] = TURN,
+    ['W'] = TURN,
+};
+
+static void server_turn(struct tracker *t, uint8_t type)
 {
-	switch (type) {
-	case 'N':
-	case 'A':
-	case 'S':
-		return; /* asynchronous */
-	default:
-		break;
-	}
+	if (type == 'G')
+		begin_copy_in(t);
+	else if (type == 'W')
+		t->mode = TRACKER_COPY_BOTH;
+	else if (front_is(t, EXTENDED))
+		failed(t);
+	else if (t->mode == TRACKER_COPY_IN)
+		t->mode = TRACKER_NORMAL;
+	else if (t->count == 0 && t->open)
+		t->mode = TRACKER_SKIP; /* a Flush that met a statement time-out */
+}
+
+/* One message of the server, other than ReadyForQuery. */
+static inline void server_message(struct tracker *t, uint8_t type)
+{
+	uint8_t what = server_types[type];
+	if (what == ASYNCHRONOUS)
+		return;
 	t->last = (char)type;
 	t->answered = true;
-	bool extended = t->count > 0 && entry_kind(*entry_at(t, 0)) == EXTENDED;
-	switch (type) {
-	case 'C':
-		t->swallowed = false; /* truly */
-				      /* fall through */
-	case '1':
-	case '2':
-	case '3':
-	case 'T':
-	case 'n':
-	case 'I':
-	case 's':
-		if (extended)
-			pop(t);
-		break;
-	case 'E':
-		if (extended)
-			failed(t);
-		else if (t->mode == TRACKER_COPY_IN)
-			t->mode = TRACKER_NORMAL;
-		else if (t->count == 0 && t->open)
-			t->mode = TRACKER_SKIP; /* a Flush that met a statement time-out */
-		break;
-	case 'G':
-		begin_copy_in(t);
-		break;
-	case 'W':
-		t->mode = TRACKER_COPY_BOTH;
-		break;
-	default:
-		break;
+	if (what == DATA)
+		return;
+	if (what == TURN) {
+		server_turn(t, type);
+	} else if (front_is(t, EXTENDED)) {
+		pop(t);
+		if (type == 'C')
+			t->swallowed = false; /* truly */
 	}
 }
 
@@ -352,21 +386,17 @@ static size_t whole_messages(struct tracker *t, const uint8_t *bytes, size_t n)
 {
 	size_t at = 0;
 	while (n - at > FRAME_HEADER) {
-		uint8_t type = bytes[at];
-		uint32_t length = frame_be32(bytes + at + 1);
-		if (length < 4 || length >= n - at)
+		const uint8_t *header = bytes + at;
+		uint32_t body = frame_be32(header + 1) - 4; /* a length below 4 turns into a huge one */
+		if (body > n - at - FRAME_HEADER)
 			break;
-		if (type == 'D' || type == 'd') {
-			t->last = (char)type;
-			t->answered = true;
-		} else if (type == 'Z') {
-			if (length != 5)
-				break;
-			ready_for_query(t, (char)bytes[at + FRAME_HEADER]);
-		} else {
-			server_message(t, type);
-		}
-		at += 1 + (size_t)length;
+		if (header[0] != 'Z')
+			server_message(t, header[0]);
+		else if (body == 1)
+			ready_for_query(t, (char)header[FRAME_HEADER]);
+		else
+			break;
+		at += FRAME_HEADER + (size_t)body;
 	}
 	return at;
 }
@@ -374,25 +404,24 @@ static size_t whole_messages(struct tracker *t, const uint8_t *bytes, size_t n)
 bool tracker_server(struct tracker *t, const uint8_t *bytes, size_t n)
 {
 	size_t used = 0;
-	if (t->server.left == 0 && t->server.have == 0)
+	if (at_boundary(&t->server))
 		used = whole_messages(t, bytes, n);
 	while (used < n) {
-		if (t->server.left == 1 && t->server.header[0] == 'Z') {
+		/* the header's first byte tells whose body it is */
+		if (t->server.left == 1 && t->server.header[0] == 'Z')
 			ready_for_query(t, (char)bytes[used]);
-			t->server.header[0] = 0;
-		}
 		uint8_t type;
 		if (!next_header(&t->server, bytes, n, &used, &type, &t->violation))
 			break;
 		t->server.header[0] = type;
-		if (type == 'Z' && t->server.left != 1)
-			t->violation = "ReadyForQuery of a wrong length";
-		if (t->violation != NULL)
-			return false;
-		if (type != 'Z') /* told when its status byte is there */
-			server_message(t, type);
-		else
+		if (type == 'Z') { /* told when its status byte is there */
+			if (t->server.left != 1)
+				t->violation = "ReadyForQuery of a wrong length";
+			if (t->violation != NULL)
+				return false;
 			continue;
+		}
+		server_message(t, type);
 		/* a message that began in the last read is over: the rest is whole again */
 		if (t->server.left <= n - used) {
 			used += t->server.left;
