@@ -119,7 +119,7 @@ LANGUAGE sql VOLATILE SET search_path = pg_catalog, pg_temp AS $reap$
 		state = 'ended', ended_at = clock_timestamp(),
 		outcome = CASE WHEN state = 'running' AND NOT transactional THEN 'failed' ELSE 'abandoned' END,
 		unresolved = (state = 'running' AND NOT transactional),
-		error = COALESCE(error, 'the coordinator was lost while the run was ' || state)
+		error = COALESCE(error, 'its coordinator was lost while it was ' || state)
 	WHERE state <> 'ended'
 	RETURNING run_id
 $reap$;

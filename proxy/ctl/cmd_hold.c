@@ -158,8 +158,8 @@ static void on_held(const struct pq_result *result, void *arg)
 	if (order->json)
 		print_json(result, names);
 	for (int row = 0; row < result->rows && !order->json; row++)
-		printf("%s: held, %s clients parked after %s ms\n", pq_value(result, row, 0),
-		    pq_value(result, row, 1), pq_value(result, row, 2));
+		printf("%s: held after %s ms, clients parked: %s\n", pq_value(result, row, 0),
+		    pq_value(result, row, 2), pq_value(result, row, 1));
 	if (!order->detached && !order->json && order->for_ns < 0)
 		puts("Ctrl-C lets them go.");
 	fflush(stdout);

@@ -165,7 +165,8 @@ static unsigned holdable(
 	}
 	if (kept < count) {
 		char message[100];
-		snprintf(message, sizeof message, "%u databases in observe mode are not held", count - kept);
+		snprintf(message, sizeof message, "in observe mode, and not held: %u of %u databases",
+		    count - kept, count);
 		wire_notice(connection->wire, "01000", message, NULL);
 	}
 	if (kept == 0)

@@ -307,8 +307,9 @@ static int serve(const char *path)
 	raise_descriptors(conf); /* before the workers' first descriptor */
 	build(&house, conf);
 	if (put_in_force(&house, conf, &errors)) {
-		log_info("", "headgate " HEADGATE_VERSION " is ready: %u workers, %u databases",
-		    house.worker_count, keepers_count(house.keepers));
+		log_info("", "headgate " HEADGATE_VERSION " is ready: %u worker%s, %u database%s",
+		    house.worker_count, house.worker_count == 1 ? "" : "s", keepers_count(house.keepers),
+		    keepers_count(house.keepers) == 1 ? "" : "s");
 		notify_ready();
 	} else {
 		for (unsigned i = 0; i < errors.count; i++)

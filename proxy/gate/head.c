@@ -35,7 +35,7 @@ static bool revision_valid(const char *s, size_t n, const char **why)
 	}
 	for (size_t i = 0; i < n; i++) {
 		if (!revision_byte(s[i])) {
-			*why = "a revision holds a byte that is not allowed in one";
+			*why = "a revision consists of visible ASCII characters other than , @ ; ' \" and \\";
 			return false;
 		}
 	}
