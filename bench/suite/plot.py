@@ -13,10 +13,10 @@ HEAD = 56
 
 # (section, metric, title, only cases that begin with)
 PANELS = [
-    *(("pgbench", "proxy CPU per transaction", f"CPU seconds of the proxy per million transactions, {protocol}", protocol)
+    *(("pgbench", "proxy CPU per transaction", f"proxy CPU s per million transactions, {protocol}, by clients", protocol)
       for protocol in ("simple", "extended", "prepared")),
-    *(("pgbench", "TPS", f"transactions a second, {protocol}", protocol) for protocol in ("simple", "extended", "prepared")),
-    *(("pgbench", "99% latency", f"99% latency, ms, {protocol}", protocol) for protocol in ("simple", "extended", "prepared")),
+    *(("pgbench", "TPS", f"transactions a second, {protocol}, by clients", protocol) for protocol in ("simple", "extended", "prepared")),
+    *(("pgbench", "99% latency", f"99% latency, ms, {protocol}, by clients", protocol) for protocol in ("simple", "extended", "prepared")),
     ("instructions", "instructions per transaction", "user-space instructions per transaction", ""),
     ("copy", "proxy CPU per GB", "COPY: CPU seconds of the proxy per GB", ""),
     ("copy", "throughput", "COPY: MB a second", ""),
@@ -72,7 +72,7 @@ def _panel(results, section, metric, title, prefix):
     for index, (case, group) in enumerate(bars.items()):
         wide = slot * 0.84 / max(len(group), 3)
         start = LEFT + slot * index + (slot - wide * len(group)) / 2
-        label = case[len(prefix):].strip() + (" clients" if prefix and len(bars) <= 4 else "")
+        label = case[len(prefix):].strip().replace("-byte rows", " B")
         parts.append(_text(LEFT + slot * (index + 0.5), HEIGHT - 12, label, 10, "middle"))
         for place, (variant, values) in enumerate(group.items()):
             x, middle = start + wide * place, median(values)
