@@ -244,6 +244,7 @@ static void compare(unsigned file, const struct sent *sent, unsigned count, unsi
 	if (!split_append(&split, text + bom, strlen(text) - bom, 1, &error)) {
 		if (file < world.must_split)
 			fail_msg("%s: line %u: %s", world.files[file], error.line, error.text);
+		split_free(&split);
 		return; /* psql sends what is unterminated: ours to refuse */
 	}
 	unsigned at = 0;
