@@ -43,7 +43,7 @@ static void starve(const struct session *s, const struct verdict *verdict)
 {
 	const struct service *service = s->place->service;
 	if (verdict->row == ROW_NO_READING && service->view->fresh &&
-	    s->worker->now_ns >= lease_deadline(service->lease))
+	    atomic_load_explicit(&service->lease->serial, memory_order_acquire) == service->view->serial)
 		atomic_store_explicit(&service->lease->starved, true, memory_order_release);
 }
 

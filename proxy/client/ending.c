@@ -10,8 +10,9 @@
 #include "session.h"
 
 /* How long the last words may take to leave, and how long a live client may take to hang up after them. */
-#define LINGER_NS   (10 * CLOCK_S)
-#define FAREWELL_NS (2 * CLOCK_S)
+#define LINGER_NS       (10 * CLOCK_S)
+#define FAREWELL_NS     (2 * CLOCK_S)
+#define FAREWELL_TLS_NS (300 * CLOCK_MS) /* nothing tells it that we have ended before we close */
 
 const struct close_reason_row close_reasons[REASON_COUNT] = {
 #define REASON(identifier, reason_name, state, is_error, reason_text)                                        \
@@ -95,7 +96,7 @@ void session_farewell(struct session *s)
 	}
 	if (s->client.stream.tls == NULL)
 		shutdown(s->client.stream.fd, SHUT_WR);
-	session_timer(s, FAREWELL_NS);
+	session_timer(s, s->client.stream.tls == NULL ? FAREWELL_NS : FAREWELL_TLS_NS);
 	leg_watch(s, &s->client, EV_READ);
 }
 

@@ -75,8 +75,10 @@ static void on_readable(evutil_socket_t fd, short what, void *arg)
 			l->accepted(client, l->listener, l->arg);
 			continue;
 		}
-		if (errno == EAGAIN || errno == ECONNABORTED || errno == EINTR)
+		if (errno == EAGAIN)
 			return;
+		if (errno == ECONNABORTED || errno == EINTR)
+			continue; /* that one has left already */
 		/* Out of descriptors or memory: the waiting client stays in the backlog, and spinning on it
 		 * would help nobody. */
 		log_error(l->listener->section->address.text,
@@ -129,8 +131,7 @@ static bool listen_tcp(struct listening *l, const struct conf_listen *section, c
 	snprintf(port, sizeof port, "%u", (unsigned)section->address.port);
 	struct addrinfo hints = {.ai_flags = AI_PASSIVE | AI_NUMERICSERV, .ai_socktype = SOCK_STREAM},
 			*found = NULL;
-	const char *host = section->address.host;
-	int error = getaddrinfo(host != NULL && strcmp(host, "*") != 0 ? host : NULL, port, &hints, &found);
+	int error = getaddrinfo(section->address.host, port, &hints, &found);
 	if (error != 0) {
 		*why = gai_strerror(error);
 		return false;
@@ -139,7 +140,7 @@ static bool listen_tcp(struct listening *l, const struct conf_listen *section, c
 	bool ok = false;
 	l->fd = socket(found->ai_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
 	if (l->fd >= 0 && setsockopt(l->fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof on) == 0) {
-		if (found->ai_family == AF_INET6) /* "*" and [::] take IPv4 too */
+		if (found->ai_family == AF_INET6) /* [::] takes IPv4 too */
 			setsockopt(l->fd, IPPROTO_IPV6, IPV6_V6ONLY, &off, sizeof off);
 		ok = bind(l->fd, found->ai_addr, found->ai_addrlen) == 0 &&
 		    listen(l->fd, section->backlog) == 0;
