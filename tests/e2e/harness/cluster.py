@@ -18,7 +18,7 @@ SETTINGS = """
 listen_addresses = '127.0.0.1,::1'
 fsync = off
 full_page_writes = off
-synchronous_commit = off
+synchronous_commit = on
 autovacuum = off
 max_connections = 200
 shared_buffers = 32MB
@@ -221,6 +221,11 @@ class Cluster:
 
     def dsn(self, dbname="postgres", user="postgres"):
         return f"host={self.socket} port={self.port} user={user} dbname={dbname}"
+
+    def active(self, dbname, text):
+        """Is a statement that holds this text being executed?"""
+        return self.value(f"SELECT count(*) FROM pg_stat_activity WHERE datname = '{dbname}' AND state = 'active' AND pid <> pg_backend_pid() "
+                          f"AND strpos(query, '{text}') > 0") != "0"
 
     def backends(self, dbname, but=""):
         """Client backends of one database other than ours and the proxy's control link."""
