@@ -242,6 +242,16 @@ static void park(struct session *s, const struct verdict *verdict)
 		session_enter(s, STATE_PARKED);
 }
 
+/* Let go: what waits goes out at once, without another turn of the loop. */
+static void resume(struct session *s)
+{
+	bool waited = s->state == STATE_WAITING;
+	session_enter(s, STATE_IDLE);
+	relay_resume(s);
+	if (waited && s->state == STATE_IDLE && s->client.watching == EV_READ)
+		relay_client_readable(s);
+}
+
 bool admit_transaction(struct session *s)
 {
 	if (s->place->retired) {
@@ -298,8 +308,7 @@ void admit_view(struct session *s)
 	case STATE_WAITING:
 		if (s->discarding || !admit_transaction(s))
 			break;
-		session_enter(s, STATE_IDLE);
-		relay_resume(s);
+		resume(s);
 		break;
 	case STATE_HELLO:
 	case STATE_TLS:
@@ -344,8 +353,7 @@ void admit_waiting(struct session *s)
 	struct verdict verdict = ask(s);
 	switch (verdict.kind) {
 	case VERDICT_ADMIT: /* parked on a lease that is good again */
-		session_enter(s, STATE_IDLE);
-		relay_resume(s);
+		resume(s);
 		break;
 	case VERDICT_HOLD:
 		park_waiting(s, &verdict);

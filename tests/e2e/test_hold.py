@@ -158,12 +158,12 @@ def test_cancel_of_a_parked_extended_batch(gated):
     assert client.kinds() == "12DCZ"
 
 
-def test_cancel_of_a_draining_query_passes(gated):
+def test_cancel_of_a_draining_query_passes(cluster, dbname, gated):
     """The blocker of a drain can be cancelled: that is how an operator gets on."""
     gate = gated()
     busy = gate.login("old")
     busy.send(wire.query("SELECT pg_sleep(60)"))
-    until(lambda: gate.clients()[0]["state"] == "busy", "a busy client")
+    until(lambda: cluster.active(dbname, "pg_sleep(60)"), "a query at work")
     with gate.console_wire() as console:
         console.send(wire.query("HOLD app DRAIN TIMEOUT 30s"))
         until(lambda: gate.gate()["gate"] == "draining", "draining")

@@ -175,6 +175,7 @@ def test_killed_coordinator_while_draining(cluster, dbname, gated):
     busy.query("BEGIN")
     conductor = gate.spawn("exec", "-d", "app", "-m", "a test", "--", *migrate("new"))
     started(cluster, dbname, "draining")
+    until(lambda: gate.gate()["gate"] == "draining", "the proxy draining")
     idle.send(wire.query("SELECT 'freed'"))
     assert idle.nothing(0.2)
     conductor.kill()

@@ -9,6 +9,7 @@ import pytest
 
 from harness import wire
 from harness.headgate import Headgate, section
+from harness.wait import until
 from harness.wire import Refused, Wire
 
 
@@ -273,13 +274,26 @@ def test_several_upstream_addresses(cluster, gated, dbname):
 
 
 def test_protocol_3_2_and_unknown_options_are_negotiated_by_the_server(gate):
-    """PostgreSQL 15 answers NegotiateProtocolVersion itself; it passes back unchanged."""
+    """The server answers NegotiateProtocolVersion itself, with what it speaks (3.2 from PostgreSQL 18 on); it passes back unchanged."""
     with gate.wire() as client:
         client.send(wire.startup(wire.V32, user="u_trust", database="app", options="-c headgate.head=old", **{"_pq_.test": "1"}))
         client.finish_login()
         version, count = struct.unpack("!II", client.negotiated[:8])
-        assert (version & 0xFFFF) == 0 and count == 1 and b"_pq_.test" in client.negotiated
+        assert (version & 0xFFFF) in (0, 2) and count == 1 and b"_pq_.test" in client.negotiated
         assert client.query("SELECT 1") == [["1"]]
+
+
+def test_cancel_with_protocol_3_2(cluster, gate):
+    """From PostgreSQL 18 on the key has 32 bytes."""
+    with gate.wire() as client:
+        client.send(wire.startup(wire.V32, user="u_trust", database="app", options="-c headgate.head=old"))
+        client.finish_login()
+        client.send(wire.query("SELECT pg_sleep(60)"))
+        until(lambda: cluster.active("data", "pg_sleep(60)"), "a query at work")
+        client.cancel()
+        with pytest.raises(Refused) as refused:
+            client.answer()
+        assert refused.value.code == "57014"
 
 
 def test_long_cancel_keys():

@@ -224,8 +224,8 @@ class Cluster:
 
     def active(self, dbname, text):
         """Is a statement that holds this text being executed?"""
-        return self.value(f"SELECT count(*) FROM pg_stat_activity WHERE datname = '{dbname}' AND state = 'active' AND pid <> pg_backend_pid() "
-                          f"AND strpos(query, '{text}') > 0") != "0"
+        return int(self.value(f"SELECT count(*) FROM pg_stat_activity WHERE datname = '{dbname}' AND state = 'active' "
+                              f"AND pid <> pg_backend_pid() AND strpos(query, '{text}') > 0")) > 0
 
     def backends(self, dbname, but=""):
         """Client backends of one database other than ours and the proxy's control link."""
