@@ -404,12 +404,15 @@ static void on_announced(struct coord *c, const struct pq_result *result)
 	c->run_text = mem_printf("%" PRId64, c->run_id);
 	mem_free(&c->object);
 	c->object = mem_printf("%s run %" PRId64, c->request.name, c->run_id);
-	coord_say(
-	    c, NULL, "run %" PRId64 " announced, from %s: clients are being held", c->run_id, c->from_text);
+	coord_say(c, NULL, "run %" PRId64 " announced, from %s: %s", c->run_id, c->from_text,
+	    coord_observes(c) ? "mode observe, nobody is held" : "clients are being held");
 	if (c->cancelled)
 		coord_give_up(
 		    c, "cancelled", mem_strdup("cancelled while draining; nothing was migrated"), false);
-	else
+	else if (coord_observes(c)) {
+		c->drained_ns = c->announced_ns;
+		coord_enter(c, COORD_MARKING, "nobody is held");
+	} else
 		coord_enter(c, COORD_DRAINING, "announced");
 }
 
@@ -435,11 +438,12 @@ void coord_announce(struct coord *c)
 	char *command = coord_array((const char *const *)r->argv, count);
 	const char *const values[] = {attempt, who, os_user, host, reason, command,
 	    c->from.heads.text != NULL ? c->from.heads.text : "", recorded_state_name(c->from.state),
-	    r->target != NULL ? r->target->text : NULL};
+	    r->target != NULL ? r->target->text : NULL, coord_observes(c) ? "false" : "true"};
 	coord_ask(c,
-	    "SELECT headgate.announce('exec', true, $1, $2, $3, $4, $5, $6, string_to_array($7::text, '+'), "
+	    "SELECT headgate.announce('exec', $10::boolean, $1, $2, $3, $4, $5, $6, "
+	    "string_to_array($7::text, '+'), "
 	    "$8, string_to_array($9::text, '+'))",
-	    values, 9, on_announced);
+	    values, 10, on_announced);
 	mem_free(&who);
 	mem_free(&os_user);
 	mem_free(&host);

@@ -119,6 +119,19 @@ const char *coord_text(const struct pq_result *result, int row, int column); /* 
 /* '{"a","b"}' of a NULL-terminated list. To be freed. */
 char *coord_array(const char *const *items, unsigned count);
 
+/* In mode observe nobody is held, drained or fenced: the run is recorded, and the command conducted, beside
+ * the traffic. */
+static inline bool coord_observes(const struct coord *c)
+{
+	return c->request.section->observe;
+}
+
+/* May strangers be terminated? */
+static inline bool coord_fences(const struct coord *c)
+{
+	return c->request.section->fence.terminate_strangers && !coord_observes(c);
+}
+
 /* The states' acts: coord_lock.c */
 void coord_set(struct coord *c);
 void coord_lock(struct coord *c);

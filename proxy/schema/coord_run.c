@@ -100,7 +100,7 @@ void coord_watch(struct coord *c)
 {
 	int64_t now = clock_now();
 	const char *const values[] = {c->run_text};
-	if (!c->over_hold && now - c->announced_ns > c->request.section->hold.max_ns) {
+	if (!c->over_hold && !coord_observes(c) && now - c->announced_ns > c->request.section->hold.max_ns) {
 		char max[32];
 		c->over_hold = true;
 		coord_warn(c, "past hold.max (%s): held clients are being sent away with 57P03",
@@ -119,8 +119,7 @@ static bool left_over(const struct coord *c, const struct coord_backend *backend
 {
 	/* Nobody but the command could come in since the fence, or they came around it; with strangers: stop,
 	 * only what says so is the command's. */
-	return backend->of_command ||
-	    (c->request.section->fence.terminate_strangers && !backend->acked && !backend->exempt);
+	return backend->of_command || (coord_fences(c) && !backend->acked && !backend->exempt);
 }
 
 static void on_settled(struct coord *c, const struct pq_result *result)
@@ -156,8 +155,7 @@ void coord_settle(struct coord *c)
 	int64_t now = clock_now();
 	enum coord_press how = PRESS_NOBODY;
 	if (now - c->entered_ns > SETTLE_GRACE_NS && now - c->pressed_ns >= PRESS_EVERY_NS) {
-		how = c->request.section->fence.terminate_strangers ? PRESS_TERMINATE_STRANGERS
-								    : PRESS_TERMINATE_COMMANDS;
+		how = coord_fences(c) ? PRESS_TERMINATE_STRANGERS : PRESS_TERMINATE_COMMANDS;
 		c->pressed_ns = now;
 	}
 	coord_look(c, how, on_settled);

@@ -262,6 +262,24 @@ def test_precheck_refuses_before_disturbing_anyone(cluster, dbname, gated):
         cluster.sql("ROLLBACK PREPARED 'left over'", dbname)
 
 
+def test_in_mode_observe_nobody_is_disturbed(cluster, dbname, gated):
+    """The command is conducted and recorded beside the traffic; a transaction that is open stays open."""
+    gate = gated(init=True, mode="observe")
+    gate.until_recorded("old")
+    busy, idle = gate.login("old"), gate.login("old")
+    busy.query("BEGIN")
+    mark = os.path.join(place.folder("observe"), "go")
+    conductor = gate.spawn("exec", "-d", "app", "-m", "watched", "--", "sh", "-c", f"until [ -e {mark} ]; do sleep 0.05; done; "
+                           "psql -qXc \"UPDATE alembic_version SET version_num = 'new'\"")
+    started(cluster, dbname)
+    assert idle.query("SELECT 1") == [["1"]] and busy.query("SELECT 2") == [["2"]]
+    open(mark, "w").close()
+    output, _ = conductor.communicate(timeout=30)
+    assert conductor.returncode == 0 and "nobody is held" in output, output
+    assert busy.query("COMMIT") is not None and idle.query("SELECT 3") == [["3"]]
+    assert runs(cluster, dbname)[-1][1] == "succeeded"
+
+
 def test_a_new_ledger_is_given_time(cluster, dbname, gated):
     """A proxy that was serving before `headgate init` cannot be asked to drain until it has found the ledger: exec waits for that long,
     holding nobody."""
