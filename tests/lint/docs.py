@@ -110,7 +110,7 @@ both_ways(PAGE, {words.split()[1] for words, _ in items(part(PAGE, "Sh", "STATES
 PAGE = "README.md"
 readme = text(PAGE)
 code = "\n".join(re.findall(r"^ {4}[^\n]*|`[^`\n]+`|^```.*?^```", readme, re.M | re.S))
-used = re.findall(r"(?<![\w/.-])headgate +([a-z]+)\b([^#`\n]*)", code)
+used = re.findall(r"(?<![\w/.=-])headgate +([a-z]+)\b([^#`\n]*)", code)
 if len(used) < 5:
     complain(PAGE, "this test finds no commands in it any more")
 for name, rest in used:
