@@ -214,11 +214,18 @@ void admit_held(struct session *s)
 		return;
 	}
 	struct verdict verdict = ask(s);
-	if (verdict.kind == VERDICT_ADMIT && !s->in_ready) {
-		place_ready(s->place, s); /* comes back here when its turn has come */
+	if (verdict.kind == VERDICT_ADMIT) {
+		place_ready(s->place, s);
 		return;
 	}
 	place_unready(s->place, s);
+	startup_verdict(s, &verdict);
+}
+
+void admit_turn(struct session *s)
+{
+	place_unready(s->place, s);
+	struct verdict verdict = ask(s);
 	startup_verdict(s, &verdict);
 }
 

@@ -34,8 +34,7 @@ static void run_ramp(struct place *place)
 	struct session *s;
 	while ((s = TAILQ_FIRST(&place->ready)) != NULL && (rate == 0 || place->ramp_tokens >= 1)) {
 		place->ramp_tokens -= rate != 0;
-		admit_held(s); /* asked again: on to the server, or back to being held; it leaves this queue
-				  in any case */
+		admit_turn(s);
 	}
 	if (s != NULL && !event_pending(&place->ramp, EV_TIMEOUT, NULL)) {
 		struct timeval tv = clock_timeval(RAMP_STEP);
@@ -53,6 +52,8 @@ static void on_ramp(evutil_socket_t fd, short what, void *arg)
 
 void place_ready(struct place *place, struct session *s)
 {
+	if (s->in_ready)
+		return; /* it keeps its turn, whatever is published meanwhile */
 	s->in_ready = true;
 	TAILQ_INSERT_TAIL(&place->ready, s, of_ready);
 	if (!event_pending(&place->ramp, EV_TIMEOUT, NULL)) {

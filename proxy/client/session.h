@@ -177,7 +177,8 @@ void hello_handshake(struct session *s);
 /* admit.c */
 void admit_ask(struct session
 	*s); /* a parsed StartupMessage: to DIAL, HELD or away. Every way to the server passes here */
-void admit_held(struct session *s); /* HELD: the view changed, the ramp or a timer woke it */
+void admit_held(struct session *s); /* HELD: the view changed, or a timer woke it */
+void admit_turn(struct session *s); /* HELD, and its turn in the ramp: asked again, it leaves that queue */
 bool admit_transaction(
     struct session *s); /* IDLE: may a transaction start now? false: it was parked or turned away */
 void admit_view(struct session *s);    /* the view of its database changed */

@@ -451,6 +451,25 @@ def test_observing_without_a_lease():
             assert client.kinds() == "CZ"
 
 
+def test_the_ramp_holds_through_a_reload(cluster, gate):
+    """A new view lets nobody pass the queue."""
+    own = front(cluster, "edges", release={"ramp": 20}).start()
+    with own:
+        own.until_recorded("old")
+        with own.console_wire() as console:
+            own.console("HOLD app", console)
+            clients = [own.begin_login("old") for _ in range(24)]
+            until(lambda: len(own.clients()) == 24, "all of them held")
+            began = time.monotonic()
+            own.console("RELEASE app", console)
+        own.configure(limits={"login": "59s"})
+        own.reload()
+        for client in clients:
+            client.finish_login()
+            client.close()
+        assert time.monotonic() - began > 0.6
+
+
 @pytest.mark.parametrize("how", ["TERM", "QUIT"])
 def test_shutdown_in_every_state(cluster, gate, how):
     """Random programs, cancels and logins of any kind are under way."""
