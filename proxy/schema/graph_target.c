@@ -8,7 +8,7 @@
 
 #define GRAPH_PREFIX 4 /* a shorter beginning of an id is more likely a slip: 2 must not mean 2024... */
 
-static bool text_is(const char *s, size_t n, const char *word)
+static bool target_is(const char *s, size_t n, const char *word)
 {
 	return n == strlen(word) && memcmp(s, word, n) == 0;
 }
@@ -258,11 +258,11 @@ static bool read_rest(const struct graph *graph, const struct heads *recorded, c
 	size_t sign;
 	int steps;
 
-	if (text_is(s, n, "head") || text_is(s, n, "heads"))
+	if (target_is(s, n, "head") || target_is(s, n, "heads"))
 		return read_heads(graph, out, n == 4, why);
-	if (text_is(s, n, "base"))
+	if (target_is(s, n, "base"))
 		return true;
-	if (text_is(s, n, "current"))
+	if (target_is(s, n, "current"))
 		return read_current(graph, recorded, out, why);
 	if (!find_exact(graph, s, n, &place) && relative_at(s, n, &sign, &steps)) {
 		if (sign > 0)
