@@ -1,4 +1,5 @@
-/* Time. Everything that measures spans uses the monotonic clock in nanoseconds; the wall clock is for people. */
+/* Time. Everything that measures spans uses the monotonic clock in nanoseconds; the wall clock is for people.
+ */
 #ifndef BASE_CLOCK_H
 #define BASE_CLOCK_H
 

@@ -15,7 +15,8 @@ struct letter {
 
 struct mailbox *mailbox_new(struct event_base *base, void *arg);
 
-/* From any thread. The mailbox owns the letter from here on. Never blocks for longer than the queue's mutex. */
+/* From any thread. The mailbox owns the letter from here on. Never blocks for longer than the queue's mutex.
+ */
 void mailbox_post(struct mailbox *box, struct letter *letter);
 
 /* In the owner's thread, with no poster left. Letters still inside are opened first. */

@@ -5,8 +5,8 @@
 
 #include <stddef.h>
 
-void *mem_alloc(size_t size) __attribute__((malloc, returns_nonnull));      /* not zeroed */
-void *mem_zalloc(size_t size) __attribute__((malloc, returns_nonnull));     /* zeroed */
+void *mem_alloc(size_t size) __attribute__((malloc, returns_nonnull));  /* not zeroed */
+void *mem_zalloc(size_t size) __attribute__((malloc, returns_nonnull)); /* zeroed */
 void *mem_realloc(void *old, size_t size) __attribute__((returns_nonnull));
 char *mem_strdup(const char *s) __attribute__((malloc, returns_nonnull));
 char *mem_strndup(const char *s, size_t n) __attribute__((malloc, returns_nonnull));

@@ -12,13 +12,13 @@ struct dial;
 
 struct dial_request {
 	struct event_base *base;
-	struct endpoints *endpoints;   /* referenced by the dial while it lasts */
-	unsigned first;                /* which endpoint to begin with (the last that worked) */
-	struct tls_context *tls;       /* referenced; NULL: never TLS */
+	struct endpoints *endpoints; /* referenced by the dial while it lasts */
+	unsigned first;              /* which endpoint to begin with (the last that worked) */
+	struct tls_context *tls;     /* referenced; NULL: never TLS */
 	enum conf_tls_mode mode;
 	enum conf_tls_negotiation negotiation;
-	int64_t timeout_ns;            /* for one endpoint */
-	const struct conf_tcp *tcp;    /* valid until the dial ends */
+	int64_t timeout_ns;         /* for one endpoint */
+	const struct conf_tcp *tcp; /* valid until the dial ends */
 };
 
 struct dial_result {
@@ -28,11 +28,12 @@ struct dial_result {
 };
 typedef void dial_done(struct dial_result *result, void *arg);
 
-/* mode: disable: plain. allow: plain (whether to come back with TLS is for who reads the server's first answer: call again with mode require).
- * prefer: SSLRequest, TLS on 'S', plain on 'N', plain again on a fresh connection (within the same time-out) if the handshake fails. require
- * and the verify modes: TLS or failure. Unix sockets never do TLS (as libpq; require on a unix socket is refused by the configuration). An 'E'
- * answer to SSLRequest is a failure with a fixed text, never relayed (CVE-2024-10977). Exactly one byte of answer is read (CVE-2021-23222).
- * `done` runs once, from the loop, never from inside dial_start(). */
+/* mode: disable: plain. allow: plain (whether to come back with TLS is for who reads the server's first
+ * answer: call again with mode require). prefer: SSLRequest, TLS on 'S', plain on 'N', plain again on a fresh
+ * connection (within the same time-out) if the handshake fails. require and the verify modes: TLS or failure.
+ * Unix sockets never do TLS (as libpq; require on a unix socket is refused by the configuration). An 'E'
+ * answer to SSLRequest is a failure with a fixed text, never relayed (CVE-2024-10977). Exactly one byte of
+ * answer is read (CVE-2021-23222). `done` runs once, from the loop, never from inside dial_start(). */
 struct dial *dial_start(const struct dial_request *request, dial_done *done, void *arg);
 void dial_cancel(struct dial **dial); /* `done` will not run; NULL-safe; within `done` it only forgets */
 

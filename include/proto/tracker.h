@@ -47,9 +47,10 @@ struct tracker {
 	char status;  /* of the last ReadyForQuery: I, T or E */
 	char last;    /* type of the last message the server began */
 	bool open; /* extended messages were sent since the last Sync: an implicit transaction may be open */
-	bool answered;   /* the server has said something of the front entry since the last ReadyForQuery */
-	bool swallowed;  /* a Sync was taken for swallowed by the COPY IN at the front */
-	bool terminated; /* the client sent Terminate */
+	bool answered;     /* the server has said something of the front entry since the last ReadyForQuery */
+	bool swallowed;    /* a Sync was taken for swallowed by the COPY IN at the front */
+	bool terminated;   /* the client sent Terminate */
+	bool streams_only; /* set by the owner: once COPY BOTH has begun nothing else may be asked for */
 	uint32_t first, count, room; /* the queue, a ring */
 	uint32_t *queue;             /* heap, or inside */
 	uint32_t inside[TRACKER_INLINE];

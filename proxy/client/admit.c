@@ -189,13 +189,13 @@ void admit_ask(struct session *s)
 		atomic_fetch_add_explicit(&place->service->lease->clients, 1, memory_order_relaxed);
 		if (!declare(s) || !within_limits(s))
 			return;
-		if (s->replication && !place->service->section->replication) {
+		if (s->entry->startup.replication && !place->service->section->replication) {
 			session_close(
 			    s, REASON_REPLICATION_REFUSED, "replication: false is set for this database");
 			return;
 		}
 	}
-	if (s->replication) { /* not app traffic: it reads the log, not tables */
+	if (s->physical) {
 		login_dial(s);
 		return;
 	}
@@ -299,7 +299,7 @@ void admit_view(struct session *s)
 		admit_held(s);
 		break;
 	case STATE_DIAL: {
-		if (s->replication)
+		if (s->physical)
 			break;
 		struct verdict verdict = ask(s);
 		if (verdict.kind == VERDICT_ADMIT)

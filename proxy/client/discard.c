@@ -13,6 +13,7 @@ static void over(struct session *s)
 	s->discarding = false;
 	tracker_free(&s->tracker);
 	tracker_init(&s->tracker, 'I');
+	s->tracker.streams_only = true;
 	struct reply reply = {0};
 	reply_ready(&reply, 'I');
 	bool heard = session_say(s, reply.data, reply.size);

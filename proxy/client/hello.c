@@ -47,6 +47,16 @@ static bool answer(struct session *s, char byte)
 	return stream_write(&s->client.stream, &byte, 1) == 1;
 }
 
+/* replication=database: a connection for logical replication, which also takes ordinary SQL. */
+static bool names_database(const struct startup *startup)
+{
+	for (unsigned i = 0; i < startup->count; i++)
+		if (strcmp(startup->parameters[i].name, "replication") == 0 &&
+		    strcmp(startup->parameters[i].value, "database") == 0)
+			return true;
+	return false;
+}
+
 static void parsed(struct session *s)
 {
 	struct entry *entry = s->entry;
@@ -55,7 +65,7 @@ static void parsed(struct session *s)
 	s->dbname = mem_strdup(startup->database);
 	if (startup->application_name != NULL)
 		s->application = mem_strndup(startup->application_name, 63);
-	s->replication = startup->replication;
+	s->physical = startup->replication && !names_database(startup);
 
 	enum conf_tls_mode mode = listener_mode(s);
 	if (mode >= TLS_REQUIRE && s->client.stream.tls == NULL) {

@@ -72,7 +72,7 @@ static void on_dialled(struct dial_result *result, void *arg)
 	s->server_text = mem_strdup(entry->dialing->endpoints->at[result->endpoint].text);
 
 	/* The verdict may have changed on the way, or its lease run out: no packet leaves on an old one. */
-	if (!s->replication) {
+	if (!s->physical) {
 		const struct service *service = s->place->service;
 		struct verdict verdict = gate_ask(service->view, &s->head,
 		    lease_deadline_under(service->lease, service->view->serial), s->worker->now_ns);
@@ -189,7 +189,8 @@ static bool server_message(struct session *s, const uint8_t *message, size_t siz
 	log_info(session_label(s), "connected: user %s, head %s (%s), server %s%s%s", s->user,
 	    heads_text(&s->head), declare_carrier_names[s->carrier], s->server_text,
 	    s->client.stream.tls != NULL ? ", " : "", tls_describe(&s->client.stream));
-	if (s->replication) {
+	s->tracker.streams_only = !s->physical;
+	if (s->physical) {
 		session_enter(s, STATE_REPLICA);
 		relay_resume(s);
 		return false;

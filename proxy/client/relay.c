@@ -207,6 +207,10 @@ void relay_server_readable(struct session *s)
 			admit_settled(s);
 			if (s->stash_size > 0 && s->state == STATE_IDLE)
 				relay_resume(s);
+		} else if (s->tracker.mode == TRACKER_COPY_BOTH) {
+			/* logical replication: no transaction of its own from here on */
+			session_enter(s, STATE_REPLICA);
+			relay_resume(s);
 		} else {
 			if (s->stash_size > 0) {
 				s->worker->now_ns = clock_now();

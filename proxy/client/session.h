@@ -108,8 +108,8 @@ struct session {
 	bool noticed;           /* the NOTICE of this hold was given */
 	bool discarding;        /* WAITING: the parked batch was cancelled and is being read and dropped */
 	bool client_ended;      /* no more bytes will come from the client */
-	bool replication;
-	bool counted; /* in the limits' counts */
+	bool physical; /* physical replication: it reads the log, not tables; never asked, never parked */
+	bool counted;  /* in the limits' counts */
 	bool counted_held;
 };
 

@@ -32,13 +32,15 @@ struct tls {
 	bool drained; /* the last read found nothing: what may lie inside is less than a record */
 };
 
-/* What a call of SSL came to. EV_READ, EV_WRITE: wait for it. 0: the peer's end. -1: fatal, kept in tls->fatal and tls->error. */
+/* What a call of SSL came to. EV_READ, EV_WRITE: wait for it. 0: the peer's end. -1: fatal, kept in
+ * tls->fatal and tls->error. */
 int tls_outcome(struct tls *tls, int returned, const char *during);
 
 /* Ends the session for a reason of ours. */
 void tls_refuse(struct tls *tls, const char *format, ...) __attribute__((format(printf, 2, 3)));
 
-/* The socket under a session: as OpenSSL's own, but without SIGPIPE and with errno kept. NULL when out of memory. */
+/* The socket under a session: as OpenSSL's own, but without SIGPIPE and with errno kept. NULL when out of
+ * memory. */
 BIO *stream_bio(struct tls *tls);
 
 /* Says close_notify where that is allowed; frees. NULL-safe. */

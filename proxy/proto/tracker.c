@@ -166,6 +166,11 @@ enum turn { GOES_ON, ENDS_BATCH, ENDS_ALL };
 /* One message of the client, of which the header is there. */
 static inline enum turn client_message(struct tracker *t, uint8_t type, uint32_t body)
 {
+	if (t->mode == TRACKER_COPY_BOTH && t->streams_only && memchr("dcfHSX", type, 6) == NULL) {
+		t->violation =
+		    "a statement on a connection that streams changes; open another connection for it";
+		return ENDS_ALL;
+	}
 	switch (type) {
 	case 'd':
 		return GOES_ON;

@@ -8,6 +8,7 @@ import struct
 import pytest
 
 from harness import wire
+from harness.cluster import Cluster
 from harness.headgate import Headgate, section
 from harness.wait import until
 from harness.wire import Refused, Wire
@@ -330,6 +331,35 @@ def test_replication_connection_passes_or_is_refused(cluster, gated, dbname):
     with pytest.raises(Refused) as refused:
         gate.login(user="postgres", head="old", replication="database")
     assert refused.value.code == "55000"
+
+
+def test_sql_on_a_logical_replication_connection_is_gated():
+    """replication=database takes ordinary SQL: it is asked, held and parked as any client, until it streams. Then it keeps nobody waiting, and
+    takes no statement any more."""
+    with Cluster(settings="wal_level = logical\n") as server:
+        server.with_users().database("shop")
+        with Headgate({"app": section(server, "shop")}) as gate:
+            gate.until_recorded("old")
+            with pytest.raises(Refused) as refused:
+                gate.login("wrong", user="postgres", replication="database")
+            assert refused.value.code == "55000"
+            client = gate.login("old", user="postgres", replication="database")
+            with gate.console_wire() as console:
+                gate.console("HOLD app", console)
+                client.send(wire.query("SELECT 'held like others'"))
+                assert client.nothing(0.2)
+                gate.console("RELEASE app", console)
+                assert client.answer() == [["held like others"]]
+                client.query("CREATE_REPLICATION_SLOT watch TEMPORARY LOGICAL test_decoding")
+                client.send(wire.query("START_REPLICATION SLOT watch LOGICAL 0/0"))
+                until(lambda: gate.clients()[0]["state"] == "replication", "streaming")
+                gate.console("HOLD app", console)
+                gate.console("RELEASE app", console)
+                client.send(wire.query("DROP TABLE alembic_version"))
+                with pytest.raises(Refused) as refused:
+                    client.answer()
+                assert refused.value.code == "08P01"
+            assert server.value("SELECT count(*) FROM alembic_version", "shop") == 1
 
 
 def test_the_servers_refusal_passes_unchanged(gate):

@@ -247,8 +247,8 @@ static inline void certs_shake(struct stream *server, struct stream *client, int
 }
 
 /* Two streams that have shaken hands. */
-static inline void certs_session(struct stream *server, struct stream *client, struct tls_context *server_context,
-    struct tls_context *client_context)
+static inline void certs_session(struct stream *server, struct stream *client,
+    struct tls_context *server_context, struct tls_context *client_context)
 {
 	int server_end, client_end;
 	certs_pair(server, client);

@@ -40,7 +40,8 @@ static inline void init_database(const struct pg_cluster *cluster, const char *d
 		}
 		PQclear(result);
 	}
-	/* as if it had been there for long: a coordinator waits for proxies that may not know a new one yet */
+	/* as if it had been there for long: a coordinator waits for proxies that may not know a new one yet
+	 */
 	PQclear(PQexec(conn, "UPDATE headgate.version SET applied_at = applied_at - interval '1 hour'"));
 	ledger_plan_free(&plan);
 	PQfinish(conn);
