@@ -32,7 +32,7 @@ def test_sigterm_idle_and_busy(gate, cluster, dbname):
     assert gate.process.poll() is None
     busy.query("COMMIT")
     assert busy.fatal()["C"] == "57P01"
-    gate.stop()
+    gate.stop(how=None)
     assert not os.path.exists(gate.console_path)
     assert cluster.backends(dbname) == 0
 
@@ -46,7 +46,7 @@ def test_sigterm_leaves_within_its_timeout(cluster, dbname):
         assert busy.fatal()["C"] == "57P01"
         gate.process.wait(10)
         assert time.monotonic() - began < 8
-        gate.stop()
+        gate.stop(how=None)
 
 
 def test_sigterm_with_held_and_parked_clients(gate):
@@ -58,7 +58,7 @@ def test_sigterm_with_held_and_parked_clients(gate):
     gate.process.send_signal(signal.SIGTERM)
     assert held.fatal()["C"] == "57P03"
     assert parked.fatal()["C"] in ("57P01", "57P03")
-    gate.stop()
+    gate.stop(how=None)
 
 
 def test_sigquit_at_once(gate):
@@ -69,14 +69,14 @@ def test_sigquit_at_once(gate):
     busy.ends()
     gate.process.wait(10)
     assert time.monotonic() - began < 5
-    gate.stop(status=gate.process.returncode)
+    gate.stop(how=None, status=gate.process.returncode)
 
 
 def test_sigint_is_sigterm(gate):
     idle = gate.login("old")
     gate.process.send_signal(signal.SIGINT)
     assert idle.fatal()["C"] == "57P01"
-    gate.stop()
+    gate.stop(how=None)
 
 
 def test_console_shutdown(gate):
@@ -84,7 +84,7 @@ def test_console_shutdown(gate):
     gate.console("SHUTDOWN")
     assert idle.fatal()["C"] == "57P01"
     gate.process.wait(20)
-    gate.stop()
+    gate.stop(how=None)
 
 
 def test_start_again_at_the_same_place(gate):
@@ -118,4 +118,4 @@ def test_without_a_server_it_leaves_in_time(cluster, dbname):
         assert client.fatal()["C"] == "57P03"
         gate.process.wait(10)
         assert time.monotonic() - began < 8
-        gate.stop()
+        gate.stop(how=None)

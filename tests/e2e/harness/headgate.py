@@ -154,13 +154,13 @@ class Headgate:
             self.kill()
 
     def stop(self, how=signal.SIGTERM, status=0, timeout=30):
-        """Asks it to leave and checks that it left in order."""
+        """Asks it to leave (how None: it has been asked) and checks that it left in order."""
         for wire in self.wires:
             wire.close()
         if self.process is None:
             return
         process, self.process = self.process, None
-        if process.poll() is None:
+        if how is not None and process.poll() is None:
             process.send_signal(how)
         try:
             process.wait(timeout)
