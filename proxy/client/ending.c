@@ -83,6 +83,9 @@ void session_bury(struct session *s)
 void session_linger(struct session *s)
 {
 	drop_server(s);
+	/* it takes nobody's place any more */
+	leave_place(s);
+	limits_user_leave(s->worker->limits, &s->user_count);
 	session_timer(s, LINGER_NS);
 	leg_watch(s, &s->client, 0);
 }
@@ -144,6 +147,20 @@ void session_close(struct session *s, enum close_reason reason, const char *extr
 	const struct reply_error error = {
 	    .severity = "FATAL", .sqlstate = row->sqlstate, .message = row->text, .detail = extra};
 	close_with(s, reason, row->sqlstate[0] != '\0' ? &error : NULL, extra);
+}
+
+/* A name is the client's own word, and may be as long as its startup packet. */
+#define NAME_SHOWN 63
+
+void session_close_unserved(struct session *s, const char *why)
+{
+	char name[NAME_SHOWN + sizeof "..."], extra[160];
+	size_t size = 0;
+	for (const char *c = s->dbname; *c != '\0' && size < NAME_SHOWN; c++)
+		name[size++] = *c >= 0x20 && *c < 0x7f ? *c : '?';
+	snprintf(name + size, sizeof name - size, "%s", s->dbname[size] != '\0' ? "..." : "");
+	snprintf(extra, sizeof extra, "%s database \"%s\"", why, name);
+	session_close(s, REASON_NO_DATABASE, extra);
 }
 
 void session_refuse(struct session *s, enum close_reason reason, const struct refusal *refusal)

@@ -142,10 +142,13 @@ static struct gate_view *make_view(struct keeper *keeper)
 		log_panic("a configuration that was not checked: %s", error);
 	add_pins(view, keeper);
 	view->serial = ++keeper->serial;
-	view->fresh = keeper->fresh && lease_deadline(keeper->lease) > clock_now();
+	/* The link's word. Whether the lease has run out since is for the workers, who read its deadline at
+	 * each transaction, and ask for another publication when they held somebody for it. */
+	view->fresh = keeper->fresh;
 	view->recorded.heads = heads_copy(&keeper->recorded.heads);
 	view->recorded.state = keeper->recorded.state;
 	view->recorded.detail = keeper->recorded.detail ? mem_strdup(keeper->recorded.detail) : NULL;
+	view->recorded.by_run = keeper->recorded.by_run;
 	copy_run(&view->run, &keeper->run);
 	const struct hold *hold = &keeper->hold;
 	if (hold->id) {

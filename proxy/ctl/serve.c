@@ -276,6 +276,10 @@ static void tear_down(struct house *house)
 	client_limits_free(&house->limits);
 	resolver_free(&house->resolver);
 	event_free(house->deadline);
+	/* A second SIGTERM that comes now must not make an orderly end look like a death. */
+	sigset_t all;
+	sigfillset(&all);
+	pthread_sigmask(SIG_SETMASK, &all, NULL);
 	for (unsigned i = 0; i < sizeof house->signals / sizeof *house->signals; i++)
 		event_free(house->signals[i]);
 	event_base_free(house->base);
@@ -315,7 +319,7 @@ static int serve(const char *path)
 		for (unsigned i = 0; i < errors.count; i++)
 			log_error("", "%s", errors.lines[i]);
 		house.status = CLI_CONFIG;
-		house_shutdown(&house, true, "a wrong configuration");
+		house_shutdown(&house, true, "settings that cannot be put in force");
 	}
 	conf_errors_free(&errors);
 	conf_unref(&conf);
