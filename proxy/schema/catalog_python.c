@@ -338,10 +338,9 @@ static void python_module(struct python *p, struct python_module *m)
 /* The first paragraph of the module's text, on one line. */
 static const char *python_message(struct catalog *catalog, const struct python_word *doc)
 {
-	const char *s = doc->s, *end = s + doc->n;
-
 	if (doc->token != PYTHON_STRING)
 		return NULL;
+	const char *s = doc->s, *end = s + doc->n;
 	while (s < end && isspace((unsigned char)*s))
 		s++;
 	char *text = catalog_keep_text(catalog, s, (size_t)(end - s)), *to = text;

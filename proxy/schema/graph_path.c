@@ -135,24 +135,25 @@ static unsigned char *path_start(
 /* Adds the one revision that comes next, with what it needs. */
 static bool up_one(const struct graph *graph, const unsigned char *branch, unsigned char *set, char **why)
 {
-	bool begun = false;
-	for (unsigned i = 0; i < graph->count; i++)
-		begun = begun || (set[i] && (branch == NULL || branch[i]));
-
-	unsigned char *ready = graph_set(graph), *partly = graph_set(graph);
+	unsigned char *tips = graph_set(graph), *ready = graph_set(graph), *partly = graph_set(graph);
 	unsigned ready_count = 0, partly_count = 0;
+	bool begun = graph_set_tips(graph, branch, set, tips) > 0;
+
 	for (unsigned i = 0; i < graph->count; i++) {
 		const struct graph_revision *r = &graph->at[i];
-		unsigned there = 0;
+		unsigned there = 0, above_tips = 0;
 		if (set[i] || (branch != NULL && !branch[i]))
 			continue;
-		for (unsigned k = 0; k < r->parent_count; k++)
+		for (unsigned k = 0; k < r->parent_count; k++) {
 			there += set[r->parents[k]];
-		ready[i] = begun ? there > 0 && there == r->parent_count : r->parent_count == 0;
-		partly[i] = begun && there > 0;
+			above_tips += tips[r->parents[k]];
+		}
+		ready[i] = begun ? above_tips > 0 && there == r->parent_count : r->parent_count == 0;
+		partly[i] = begun && above_tips > 0;
 		ready_count += ready[i];
 		partly_count += partly[i];
 	}
+	mem_free(&tips);
 	/* A merge whose other side is not there yet comes next only where nothing else does. */
 	const unsigned char *next = ready_count > 0 ? ready : partly;
 	unsigned count = ready_count > 0 ? ready_count : partly_count;
@@ -282,6 +283,7 @@ static bool down_to(const struct graph *graph, const struct graph_target *target
     const unsigned char *there, unsigned char *gone, char **why)
 {
 	const unsigned char *branch = target->branch != NULL ? target->branch : target->from;
+	unsigned count = 0;
 
 	if (stays < graph->count && !there[stays]) {
 		*why =
@@ -298,6 +300,11 @@ static bool down_to(const struct graph *graph, const struct graph_target *target
 		if (branch != NULL && !branch[i] && (target->branch != NULL || stays == graph->count))
 			root = false;
 		gone[i] = root && there[i];
+		count += gone[i];
+	}
+	if (count == 0 && target->from != NULL && stays == graph->count) {
+		*why = mem_strdup("nothing of that branch is applied: there is no way down from it");
+		return false;
 	}
 	graph_add_descendants(graph, gone, GRAPH_ALL_EDGES);
 	return true;

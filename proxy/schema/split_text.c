@@ -79,22 +79,17 @@ static void sink_put(struct split_sink *sink, const char *s, size_t n)
 	sink->size += n;
 }
 
-/* Copies with CRLF and CR as LF, and without blanks before them where `trim`. */
+/* Copies with CRLF as LF, and without blanks before line ends where `trim`. */
 static void sink_even(struct split_sink *sink, const char *s, size_t n, bool trim)
 {
 	size_t floor = sink->size; /* what was there before is not ours to trim */
 
 	for (size_t i = 0; i < n; i++) {
-		if (s[i] != '\r' && s[i] != '\n') {
-			sink_put(sink, s + i, 1);
-			continue;
-		}
-		if (s[i] == '\r' && i + 1 < n && s[i + 1] == '\n')
-			i++;
-		while (trim && sink->size > floor &&
-		    (sink->at[sink->size - 1] == ' ' || sink->at[sink->size - 1] == '\t'))
+		while (s[i] == '\n' && sink->size > floor &&
+		    strchr(trim ? " \t\r" : "\r", sink->at[sink->size - 1]) != NULL &&
+		    sink->at[sink->size - 1] != '\0')
 			sink->size--;
-		sink_put(sink, "\n", 1);
+		sink_put(sink, s + i, 1);
 	}
 }
 
@@ -115,6 +110,10 @@ static void sink_statement(struct split_sink *sink, const struct split_statement
 	sink_put(sink, ";\n", 2);
 	if (statement->data != NULL) {
 		sink_even(sink, statement->data, statement->data_size, false);
+		while (sink->at[sink->size - 1] == '\r')
+			sink->size--;
+		if (sink->at[sink->size - 1] != '\n')
+			sink_put(sink, "\n", 1);
 		sink_put(sink, "\\.\n", 3);
 	}
 }

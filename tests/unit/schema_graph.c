@@ -122,17 +122,14 @@ static void the_way_up(void **state)
 	};
 	WAYS(LINE, line, false);
 	static const struct row fork[] = {
-	    {"", "head", "+base0:base0 +a1:a1 +a2:a2 +b1:a2+b1 +b2:a2+b2 +m:m +n:n"},
-	    {"a2+b2", "+1", "+m:m"},
-	    {"a1+b1", "right@+1", "+b2:a1+b2"},
-	    {"a2+b2", "left@+1", "+m:m"},
+	    {"", "head", "+base0:base0 +a1:a1 +a2:a2 +b1:a2+b1 +b2:a2+b2 +m:m +n:n"}, {"a2+b2", "+1", "+m:m"},
+	    {"a1+b1", "right@+1", "+b2:a1+b2"}, {"a2+b2", "left@+1", "+m:m"},
 	    {"a2+b1", "left@+1", "+b2:a2+b2 +m:m"}, /* a merge brings its other side along */
 	    {"base0", "+1", "!which one comes next? There are a1 (g:2), b1 (g:4)"},
-	    {"base0", "left@+1", "+a1:a1"},
-	    {"", "m-1", "!which way from m"},
-	    {"", "left@m-1", "+base0:base0 +a1:a1 +a2:a2"},
-	    {"", "right@a1", "!a1 is not on branch right"},
+	    {"base0", "left@+1", "+a1:a1"}, {"", "m-1", "!which way from m"},
+	    {"", "left@m-1", "+base0:base0 +a1:a1 +a2:a2"}, {"", "right@a1", "!a1 is not on branch right"},
 	    {"a1+b1", "+1", "!which one comes next"},
+	    {"a2", "+1", "+b1:a2+b1 +b2:a2+b2 +m:m"}, /* from where it is: b1 is not after a2 */
 	};
 	WAYS(FORK, fork, false);
 	static const struct row forked[] = {
@@ -203,6 +200,7 @@ static void the_way_down(void **state)
 	    {"a2+b3", "-1", "!which one goes first"},
 	    {"a2+b3", "a2-2", "-b3:a2+b2 -b2:a2+b1 -a2:a1+b1 -a1:b1"},
 	    {"a2+b3", "b1-1", "-b3:a2+b2 -b2:a2+b1 -b1:a2"},
+	    {"b1", "a2-2", "!nothing of that branch is applied"},
 	    {"a2+b3", "base", "-b3:a2+b2 -b2:a2+b1 -b1:a2 -a2:a1 -a1:"},
 	    {"a2+b3", "heads", "!more than one revision"},
 	};
