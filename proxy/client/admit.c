@@ -375,7 +375,7 @@ void admit_waiting(struct session *s)
 void admit_timer(struct session *s)
 {
 	if (s->place == NULL) {
-		session_close(s, REASON_NO_DATABASE, "the database's control link gave no answer");
+		session_close_unserved(s, "the control link gave no answer about");
 		return;
 	}
 	struct verdict verdict = ask(s);

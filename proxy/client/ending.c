@@ -149,16 +149,16 @@ void session_close(struct session *s, enum close_reason reason, const char *extr
 	close_with(s, reason, row->sqlstate[0] != '\0' ? &error : NULL, extra);
 }
 
-/* A name is the client's own word, and may be as long as its startup packet. */
+/* As many bytes as a name of PostgreSQL has; the rest it would cut off, and so do we (admit.c). */
 #define NAME_SHOWN 63
 
 void session_close_unserved(struct session *s, const char *why)
 {
-	char name[NAME_SHOWN + sizeof "..."], extra[160];
+	char name[NAME_SHOWN + 1], extra[160];
 	size_t size = 0;
 	for (const char *c = s->dbname; *c != '\0' && size < NAME_SHOWN; c++)
 		name[size++] = *c >= 0x20 && *c < 0x7f ? *c : '?';
-	snprintf(name + size, sizeof name - size, "%s", s->dbname[size] != '\0' ? "..." : "");
+	name[size] = '\0';
 	snprintf(extra, sizeof extra, "%s database \"%s\"", why, name);
 	session_close(s, REASON_NO_DATABASE, extra);
 }

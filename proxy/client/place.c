@@ -207,7 +207,7 @@ void place_refuse(struct worker *worker, const char *name)
 		bool here =
 		    place != NULL && s->place == place && (s->state == STATE_HELD || s->state == STATE_DIAL);
 		if (waits || here)
-			session_close(s, REASON_NO_DATABASE, NULL);
+			session_close_unserved(s, "the client asked for");
 	}
 	if (place == NULL)
 		return;

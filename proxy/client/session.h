@@ -137,6 +137,9 @@ static inline struct session *session_from(void *arg)
  * allows it, lets that leave, closes. `extra`: detail for the log and the client's DETAIL, or NULL. A second
  * call is ignored: the first reason stays. */
 void session_close(struct session *s, enum close_reason reason, const char *extra);
+/* The same for REASON_NO_DATABASE; `extra` is `why`, and the name of the database that was asked for, made
+ * short and printable. */
+void session_close_unserved(struct session *s, const char *why);
 /* As session_close with a text of the gate's. */
 void session_refuse(struct session *s, enum close_reason reason, const struct refusal *refusal);
 /* As session_close without a word to the client. */

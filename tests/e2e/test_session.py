@@ -369,6 +369,10 @@ def test_the_servers_refusal_passes_unchanged(gate):
     with pytest.raises(Refused) as refused:
         gate.login("old", database="no_such_section")
     assert refused.value.code == "3D000"
+    assert refused.value.fields["D"] == 'the client asked for database "no_such_section"'
+    with pytest.raises(Refused) as refused:
+        gate.login("old", database="tab\t" + "x" * 5000)
+    assert refused.value.fields["D"] == 'the client asked for database "tab?' + "x" * 59 + '"'
 
 
 def test_no_descriptor_stays(gate):
