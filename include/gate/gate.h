@@ -29,6 +29,7 @@ struct recorded {
 	struct heads heads;
 	enum recorded_state state;
 	char *detail; /* why it is failed, running or unreadable, for people; or NULL; owned */
+	bool by_run;  /* failed by a run of ours that nobody has resolved yet; detail is a clause about it */
 };
 
 enum gate_relation { RELATION_SAME, RELATION_BEHIND, RELATION_AHEAD, RELATION_UNKNOWN };

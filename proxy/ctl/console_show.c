@@ -103,13 +103,17 @@ static void run_text(const struct gate_run *run, char *out, size_t size)
 static void gate_row(struct wire_answer *answer, const struct keeper *keeper, int busy)
 {
 	struct keeper_status s;
-	char accepted[1200], lease[32], run[300], drain[32], left[32], clients[16], held[16], busy_text[16];
+	char accepted[1200], lease[32], run[300], drain[32], left[32], clients[16], held[16], busy_text[16],
+	    detail[700];
 	keeper_status(keeper, &s);
 	accepted_text(&s, accepted, sizeof accepted);
 	run_text(s.run, run, sizeof run);
 	snprintf(clients, sizeof clients, "%u", s.clients);
 	snprintf(held, sizeof held, "%u", s.held);
 	snprintf(busy_text, sizeof busy_text, "%d", busy);
+	if (s.recorded && s.recorded->detail)
+		snprintf(detail, sizeof detail, "%.600s%s", s.recorded->detail,
+		    s.recorded->by_run ? "; say what was done about it with `headgate resolve`" : "");
 	const char *const values[COUNT(gates_columns)] = {
 	    keeper_name(keeper),
 	    s.gate,
@@ -128,7 +132,7 @@ static void gate_row(struct wire_answer *answer, const struct keeper *keeper, in
 	    held,
 	    s.link,
 	    s.trouble[0]                           ? s.trouble
-		: s.recorded && s.recorded->detail ? s.recorded->detail
+		: s.recorded && s.recorded->detail ? detail
 						   : NULL,
 	};
 	add_row(answer, values, COUNT(gates_columns));

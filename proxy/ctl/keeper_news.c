@@ -57,6 +57,7 @@ static void take_news(struct keeper *keeper, const struct link_news *news)
 	keeper->recorded.heads = heads_copy(&news->recorded.heads);
 	keeper->recorded.state = news->recorded.state;
 	keeper->recorded.detail = news->recorded.detail ? mem_strdup(news->recorded.detail) : NULL;
+	keeper->recorded.by_run = news->recorded.by_run;
 	keeper->run = news->run;
 	keeper->run.from = heads_copy(&news->run.from);
 	keeper->run.target = heads_copy(&news->run.target);
@@ -126,6 +127,7 @@ void keeper_link_stop(struct keeper *keeper)
 	keeper->connected = keeper->registered = keeper->standby = false;
 	forget_news(keeper);
 	keeper->recorded.state = RECORDED_UNREADABLE;
+	keeper->recorded.by_run = false;
 	keeper->news = false;
 	keeper->acknowledged_run = 0;
 	while (keeper->runs) {

@@ -152,11 +152,22 @@ static void refuse_failed(struct telling *telling)
 	const char *detail = telling->view->recorded.detail;
 
 	text_add_database(&telling->message, telling->view);
-	text_add(&telling->message, " is closed: a migration of its schema failed and was left half way");
-	if (telling->disclose && detail != NULL) {
-		text_add(&telling->message, " (");
-		text_add_name(&telling->message, detail);
-		text_add(&telling->message, ")");
+	text_add(&telling->message, " is closed: ");
+	if (telling->view->recorded.by_run && telling->disclose && detail != NULL) {
+		text_add_clause(&telling->message, detail);
+	} else {
+		text_add(&telling->message, "a migration of its schema failed and was left half way");
+		if (telling->disclose && detail != NULL) {
+			text_add(&telling->message, " (");
+			text_add_clause(&telling->message, detail);
+			text_add(&telling->message, ")");
+		}
+	}
+	if (telling->view->recorded.by_run) {
+		text_add(&telling->hint,
+		    "Nothing is wrong with the client. The gate opens when an operator has said with "
+		    "`headgate resolve` what became of that run.");
+		return;
 	}
 	text_add(&telling->hint,
 	    "Nothing is wrong with the client. An operator has to finish or undo that migration; "

@@ -55,15 +55,15 @@ static size_t character_size(const unsigned char *s)
 	return n;
 }
 
-void text_add_name(struct text *text, const char *name)
+static void add_bounded(struct text *text, const char *name, size_t most)
 {
-	char clean[TEXT_NAME + sizeof("...")];
+	char clean[TEXT_CLAUSE + sizeof("...")];
 	size_t size = 0;
 
 	for (const unsigned char *s = (const unsigned char *)name; *s != '\0';) {
 		size_t n = character_size(s);
 		size_t taken = n == 0 ? 1 : n;
-		if (size + taken > TEXT_NAME) {
+		if (size + taken > most) {
 			memcpy(clean + size, "...", 3);
 			size += 3;
 			break;
@@ -77,6 +77,16 @@ void text_add_name(struct text *text, const char *name)
 	}
 	clean[size] = '\0';
 	text_add(text, "%s", clean);
+}
+
+void text_add_name(struct text *text, const char *name)
+{
+	add_bounded(text, name, TEXT_NAME);
+}
+
+void text_add_clause(struct text *text, const char *clause)
+{
+	add_bounded(text, clause, TEXT_CLAUSE);
 }
 
 void text_add_heads(struct text *text, const struct heads *heads, size_t most)

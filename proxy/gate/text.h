@@ -12,6 +12,7 @@ struct gate_view;
 struct heads;
 
 enum {
+	TEXT_CLAUSE = 240,       /* what a tool or the ledger tells of a failure */
 	TEXT_NAME = 64,          /* bytes of a database, an owner or a reason within a message */
 	TEXT_MESSAGE_HEADS = 70, /* bytes of a set of heads within a message: at least one whole revision */
 	TEXT_DETAIL_HEADS = 400, /* the same in DETAIL, where there is more room */
@@ -29,6 +30,7 @@ void text_add(struct text *text, const char *format, ...) __attribute__((format(
 
 /* What a person or a client named: bounded by TEXT_NAME, bytes that are no text become '?'. */
 void text_add_name(struct text *text, const char *name);
+void text_add_clause(struct text *text, const char *clause); /* the same, bounded by TEXT_CLAUSE */
 
 /* As many whole revisions as fit into `most` bytes, then "+..." when some are left out; "none" for none. */
 void text_add_heads(struct text *text, const struct heads *heads, size_t most);

@@ -43,9 +43,10 @@ void link_set_recorded(struct link *link, struct recorded *recorded)
 	struct recorded *old = &link->picture.news.recorded;
 	if (!recorded_equal(old, recorded)) {
 		link->picture.changed = true;
-		log_info(link->object, "recorded version: %s, %s%s%s", heads_text(&recorded->heads),
+		log_info(link->object, "recorded version: %s, %s%s%s%s", heads_text(&recorded->heads),
 		    recorded_state_name(recorded->state), recorded->detail != NULL ? ": " : "",
-		    recorded->detail != NULL ? recorded->detail : "");
+		    recorded->detail != NULL ? recorded->detail : "",
+		    recorded->by_run ? "; say what was done about it with `headgate resolve`" : "");
 	}
 	recorded_free(old);
 	*old = *recorded;

@@ -172,8 +172,8 @@ static void apply_unresolved(struct link_round *round)
 		return;
 	round->recorded.state = RECORDED_FAILED;
 	mem_free(&round->recorded.detail);
-	round->recorded.detail =
-	    mem_printf("%s; say what was done about it with `headgate resolve`", round->renewal.unresolved);
+	round->recorded.detail = mem_strdup(round->renewal.unresolved);
+	round->recorded.by_run = true;
 }
 
 /* Publishes a good round. While the gate was fresh the owner hears first and the lease grows then, so that no

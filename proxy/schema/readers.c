@@ -322,12 +322,13 @@ struct recorded recorded_copy(const struct recorded *recorded)
 {
 	return (struct recorded){.heads = heads_copy(&recorded->heads),
 	    .state = recorded->state,
-	    .detail = recorded->detail != NULL ? mem_strdup(recorded->detail) : NULL};
+	    .detail = recorded->detail != NULL ? mem_strdup(recorded->detail) : NULL,
+	    .by_run = recorded->by_run};
 }
 
 bool recorded_equal(const struct recorded *a, const struct recorded *b)
 {
 	bool details = a->detail == NULL || b->detail == NULL ? a->detail == b->detail
 							      : strcmp(a->detail, b->detail) == 0;
-	return a->state == b->state && details && heads_equal(&a->heads, &b->heads);
+	return a->state == b->state && a->by_run == b->by_run && details && heads_equal(&a->heads, &b->heads);
 }

@@ -201,6 +201,11 @@ def test_killed_coordinator_with_the_command_running(cluster, dbname, gated):
     with pytest.raises(Refused) as refused:
         gate.login("old")
     assert refused.value.code == "55000"
+    run = cluster.sql("SELECT run_id, who FROM headgate.run", dbname)[0]
+    told = refused.value.fields["M"]
+    assert told.startswith(f'database "app" is closed: run {run[0]} (exec, by {run[1]}, ') and told.count("left half way") == 1, told
+    assert "headgate resolve" in refused.value.fields["H"]
+    assert "headgate resolve" in str(gate.gate())
 
 
 def test_interrupted_coordinator(cluster, dbname, gated):

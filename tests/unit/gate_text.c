@@ -108,6 +108,21 @@ static void test_refusals(void **state)
 	    "database \"shop\" is closed: a migration of its schema failed and was left half way (step 3 "
 	    "failed)",
 	    "declared=20 recorded=20 accepted=none relation=same state=failed", "headgate status");
+	mem_free(&view->recorded.detail);
+	view->recorded.detail =
+	    mem_strdup("run 7 (exec, by a_long_name_of_a_person@build-host-17, 2026-01-02 "
+		       "03:04:05 UTC) was left half way: its coordinator was lost");
+	view->recorded.by_run = true;
+	says(refuse(view, "20", REFUSAL_BEFORE_LOGIN), "55000",
+	    "database \"shop\" is closed: run 7 (exec, by a_long_name_of_a_person@build-host-17, 2026-01-02 "
+	    "03:04:05 UTC) was left half way: its coordinator was lost",
+	    "declared=20 recorded=20 accepted=none relation=same state=failed", "headgate resolve");
+	view->policy.disclose = false;
+	says(refuse(view, "20", REFUSAL_BEFORE_LOGIN), "55000",
+	    "database \"shop\" is closed: a migration of its schema failed and was left half way",
+	    "declared=20 relation=same state=failed", "headgate resolve");
+	view->policy.disclose = true;
+	view->recorded.by_run = false;
 	run_on(view);
 	view->recorded.state = RECORDED_CLEAN;
 	says(refuse(view, "10", REFUSAL_BEFORE_LOGIN), "55000",

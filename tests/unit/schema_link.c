@@ -30,6 +30,7 @@ struct seen {
 	unsigned news;
 	bool fresh, connected, registered, standby;
 	enum recorded_state state;
+	bool by_run;
 	char heads[200], detail[400], trouble[400], sqlstate[6];
 	int64_t run;
 	bool holding, target_known;
@@ -55,6 +56,7 @@ static void on_news(const struct link_news *news, void *arg)
 	seen->state = news->recorded.state;
 	copy(seen->heads, sizeof(seen->heads), heads_text(&news->recorded.heads));
 	copy(seen->detail, sizeof(seen->detail), news->recorded.detail);
+	seen->by_run = news->recorded.by_run;
 	copy(seen->trouble, sizeof(seen->trouble), news->trouble);
 	copy(seen->sqlstate, sizeof(seen->sqlstate), news->trouble_sqlstate);
 	seen->run = news->run.id;
@@ -313,12 +315,14 @@ static void a_lost_coordinator(void **state)
 	until(seen.run == 0);
 	assert_int_equal(seen.state, RECORDED_FAILED);
 	assert_string_equal(seen.heads, "c3");
-	assert_non_null(strstr(seen.detail, "headgate resolve"));
+	assert_true(seen.by_run);
+	assert_non_null(strstr(seen.detail, " was left half way: its coordinator was lost"));
 	assert_non_null(strstr(seen.detail, "ann@build7"));
 	sql("SELECT headgate.resolve((SELECT run_id FROM headgate.run WHERE unresolved), 'bob', 'it was "
 	    "done')");
 	until(seen.state == RECORDED_CLEAN);
 	assert_string_equal(seen.detail, "");
+	assert_false(seen.by_run);
 	stop(&seen);
 }
 
