@@ -470,6 +470,8 @@ void coord_free(struct coord **place)
 	recorded_free(&c->to);
 	mem_free(&c->object);
 	mem_free(&c->run_text);
+	mem_free(&c->slow);
+	mem_free(&c->hint);
 	mem_free(&c->blocker);
 	mem_free(&c->said);
 	mem_free(&c->command_error);

@@ -38,6 +38,51 @@ struct drain {
 	const char *slow; /* one that is not ready */
 };
 
+/* How many proxies a text names. */
+#define SLOW_NAMED 5
+
+/* Keeps their names for the hint. */
+static void note_slow(struct coord *c, const struct pq_result *result)
+{
+	int named = 0, more = 0;
+	mem_free(&c->slow);
+	for (int i = 0; i < result->rows && pq_value(result, i, PROXY_NAME) != NULL; i++) {
+		if (coord_true(result, i, PROXY_ACKED))
+			continue;
+		if (named == SLOW_NAMED) {
+			more++;
+			continue;
+		}
+		char *longer = mem_printf("%s%s%s", named > 0 ? c->slow : "", named > 0 ? ", " : "",
+		    coord_text(result, i, PROXY_NAME));
+		mem_free(&c->slow);
+		c->slow = longer;
+		named++;
+	}
+	if (more > 0) {
+		char *longer = mem_printf("%s and %d more", c->slow, more);
+		mem_free(&c->slow);
+		c->slow = longer;
+	}
+}
+
+/* What to do about a drain that did not end. busy: clients were seen in a transaction. */
+static void hint_at_drain(struct coord *c, bool busy)
+{
+	const char *press = c->request.on_timeout == TIMEOUT_ABORT ? "give --on-timeout cancel or terminate, "
+	    : c->request.on_timeout == TIMEOUT_CANCEL              ? "give --on-timeout terminate, "
+								   : "";
+	mem_free(&c->hint);
+	if (busy)
+		c->hint = mem_printf("End those transactions, %sor give a longer --drain-timeout%s%s%s",
+		    press, c->slow != NULL ? ". Not acknowledged by " : "", c->slow != NULL ? c->slow : "",
+		    c->slow != NULL ? ": a proxy in mode observe never drains" : "");
+	else
+		c->hint = mem_printf("See what keeps %s: a proxy in mode observe never drains, and its log "
+				     "says so; or give a longer --drain-timeout",
+		    c->slow != NULL ? c->slow : "it");
+}
+
 static struct drain drain_of(const struct pq_result *result)
 {
 	struct drain drain = {.proxies = 0};
@@ -76,6 +121,7 @@ static void on_blockers(struct coord *c, const struct pq_result *result)
 	}
 	if (c->request.on_timeout != TIMEOUT_ABORT && clock_now() < c->drain_deadline_ns)
 		return; /* pressed; the drain goes on */
+	hint_at_drain(c, named > 0);
 	coord_give_up(c, "gave_up",
 	    named > 0
 		? mem_printf("it could not drain in time: %d client%s still at work", named,
@@ -118,6 +164,7 @@ static void on_drained(struct coord *c, const struct pq_result *result)
 		return;
 	}
 	struct drain drain = drain_of(result);
+	note_slow(c, result);
 	int busy = (int)coord_number(result, 0, BUSY);
 	const struct coord_counts counts = {.proxies = drain.proxies, .ready = drain.ready, .clients = busy};
 	coord_say(c, &counts, "draining: %d of %d prox%s, %d client%s busy%s", drain.ready, drain.proxies,
@@ -130,6 +177,7 @@ static void on_drained(struct coord *c, const struct pq_result *result)
 		c->pressed_ns = 0;
 		coord_enter(c, COORD_FENCING, "every proxy has acknowledged, or its lease has run out");
 	} else if (now >= coord_deadline_ns(c)) {
+		hint_at_drain(c, busy > 0);
 		coord_give_up(
 		    c, "gave_up", mem_strdup("it could not drain before the run's deadline"), false);
 	} else if (now >= c->drain_deadline_ns || c->pressed_ns != 0) {
@@ -209,6 +257,11 @@ static void on_fenced(struct coord *c, const struct pq_result *result)
 	if (now - c->entered_ns < patience_ns && now < coord_deadline_ns(c))
 		return;
 	name_strangers(c, result, false);
+	mem_free(&c->hint);
+	c->hint = mem_strdup(prepared > 0
+		? "COMMIT PREPARED or ROLLBACK PREPARED them (pg_prepared_xacts lists them)"
+		: "End those sessions; `fence.strangers: terminate` ends those that our role may end, and "
+		  "`fence.exempt_roles` leaves a role's alone");
 	coord_give_up(c, "gave_up",
 	    prepared > 0
 		? mem_printf("the fence: %d prepared transaction%s", prepared, prepared == 1 ? "" : "s")

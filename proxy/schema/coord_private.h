@@ -77,6 +77,8 @@ struct coord {
 	struct recorded from, to;
 	bool to_known;
 	char *said; /* the last progress line, not to repeat it */
+	char *slow; /* the proxies that have not acknowledged, as the last look at them found; or NULL */
+	char *hint; /* what to do about an attempt that gave up, or NULL */
 
 	/* the command */
 	struct command *command;

@@ -263,11 +263,12 @@ static void on_concluded(struct coord *c, const struct pq_result *result)
 	} else if (c->ending.again) {
 		coord_warn(c, "attempt %u gave up: %s; clients go on, the next attempt follows", c->attempt,
 		    c->ending.error);
+		mem_free(&c->hint);
 		coord_enter(c, COORD_PAUSING, c->ending.error);
 	} else {
 		bool cancelled = strcmp(c->ending.outcome, "cancelled") == 0;
-		coord_finish(
-		    c, cancelled ? COORD_CANCELLED : COORD_GAVE_UP, 1, mem_strdup(c->ending.error), NULL);
+		coord_finish(c, cancelled ? COORD_CANCELLED : COORD_GAVE_UP, 1, mem_strdup(c->ending.error),
+		    cancelled ? NULL : c->hint);
 	}
 }
 

@@ -122,11 +122,26 @@ def test_a_drain_that_does_not_end_is_given_up(cluster, dbname, gated):
     gate = gated(init=True, drain={"timeout": "300ms", "attempts": 2, "pause": "100ms"})
     busy, idle = gate.login("old"), gate.login("old")
     busy.query("BEGIN")
+    proxy = cluster.sql("SELECT name FROM headgate.proxy", dbname)[0][0]
     status, output = gate.run("exec", "-d", "app", "-m", "a test", "--", *migrate("new"), check=False)
     assert status != 0, output
+    for word in ("in the way: ", "End those transactions", "--on-timeout cancel or terminate", "longer --drain-timeout",
+                 f"Not acknowledged by {proxy}", "mode observe never drains"):
+        assert word in output, output
     assert cluster.sql("SELECT version_num FROM alembic_version", dbname) == [("old",)]
     assert idle.query("SELECT 1") == [["1"]] and busy.query("SELECT 1") == [["1"]]
     assert runs(cluster, dbname)[-1][1] == "gave_up"
+
+
+def test_a_proxy_that_never_drains_is_named(cluster, dbname, gated):
+    """It serves in mode observe, while the run was ordered with a file that says enforce."""
+    gate = gated(init=True, mode="observe")
+    gate.until_recorded("old")
+    gate.configure(databases={"app": {"mode": "enforce", "drain": {"timeout": "300ms", "attempts": 1}}})
+    proxy = until(lambda: cluster.sql("SELECT name FROM headgate.proxy", dbname), "the proxy in the ledger")[0][0]
+    status, output = gate.run("exec", "-d", "app", "-m", "a test", "--", *migrate("new"), check=False)
+    assert status == 1, output
+    assert "no client is at work" in output and f"See what keeps {proxy}: a proxy in mode observe never drains" in output, output
 
 
 def test_exit_status_is_the_commands(cluster, dbname, gated):
