@@ -100,9 +100,14 @@ static int cmd_version(int argc, char **argv)
 	return CLI_OK;
 }
 
+static bool asks_help(const char *word)
+{
+	return strcmp(word, "--help") == 0 || strcmp(word, "-h") == 0;
+}
+
 static int cmd_help(int argc, char **argv)
 {
-	if (argc < 2) {
+	if (argc < 2 || asks_help(argv[1])) {
 		overview(stdout);
 		return CLI_OK;
 	}
@@ -125,7 +130,7 @@ int cli_main(int argc, char **argv)
 		return CLI_USAGE;
 	}
 	const char *name = argv[1];
-	if (strcmp(name, "--help") == 0 || strcmp(name, "-h") == 0)
+	if (asks_help(name))
 		name = "help";
 	else if (strcmp(name, "--version") == 0 || strcmp(name, "-V") == 0)
 		name = "version";

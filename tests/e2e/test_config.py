@@ -62,6 +62,13 @@ def test_check_accepts_what_serve_accepts(idle):
     idle.run("check")
 
 
+def test_help_asked_of_help(idle):
+    told = {words: subprocess.run(idle.arguments(*words), capture_output=True, text=True, timeout=20)
+            for words in (("help",), ("help", "--help"), ("help", "-h"), ("--help",))}
+    assert all(done.returncode == 0 and done.stderr == "" for done in told.values()), told
+    assert len({done.stdout for done in told.values()}) == 1 and "Usage: headgate COMMAND" in told[("help",)].stdout
+
+
 def test_the_annotated_reference_is_valid(idle, cluster):
     """conf/headgate.yaml, every key explained; paths in it need not exist, the words must."""
     import os
