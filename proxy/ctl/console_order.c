@@ -8,6 +8,8 @@
 #include "base/mem.h"
 #include "console_private.h"
 
+#define OBSERVE_HINT "`mode: enforce` in the configuration, and a RELOAD, make a gate that holds."
+
 static void fail(struct connection *connection, const char *sqlstate, const char *message, const char *detail,
     const char *hint)
 {
@@ -170,7 +172,8 @@ static unsigned holdable(
 		wire_notice(connection->wire, "01000", message, NULL);
 	}
 	if (kept == 0)
-		fail(connection, "55000", "there is no gate that holds: all are in observe mode", NULL, NULL);
+		fail(connection, "55000", "there is no gate that holds: all are in observe mode", NULL,
+		    OBSERVE_HINT);
 	return kept;
 }
 
@@ -203,8 +206,9 @@ void run_hold(struct connection *connection, const struct statement *statement)
 	wait->keepers = mem_zalloc(count * sizeof *wait->keepers);
 	wait->began_ns = clock_now();
 	char error[500];
-	bool good = true;
+	bool good = true, observes = false;
 	for (unsigned i = 0; i < count && good; i++) {
+		observes = keeper_section(list[i])->observe;
 		good = keeper_hold(list[i], &order, error, sizeof error);
 		if (good)
 			wait->keepers[wait->count++] = keeper_id(list[i]);
@@ -215,7 +219,7 @@ void run_hold(struct connection *connection, const struct statement *statement)
 		undo(connection, wait, "another database could not be held");
 		hold_wait_free(&wait);
 		fail(connection, "55000", error, NULL,
-		    "RELEASE ends a hold, with FORCE one of another connection.");
+		    observes ? OBSERVE_HINT : "RELEASE ends a hold, with FORCE one of another connection.");
 		return;
 	}
 	connection->hold = wait;

@@ -56,6 +56,16 @@ def test_errors_are_errors(gate):
         gate.console("HOLD no_such_database")
 
 
+def test_a_hold_that_observes_tells_what_would_hold(cluster, dbname, gated):
+    gate = gated(mode="observe")
+    for order in ("HOLD app", "HOLD"):
+        with pytest.raises(Refused) as refused:
+            gate.console(order)
+        assert refused.value.code == "55000"
+        hint = refused.value.fields["H"]
+        assert "mode: enforce" in hint and "RELEASE" not in hint, hint
+
+
 def test_psycopg2(gate):
     psycopg2 = pytest.importorskip("psycopg2")
     connection = psycopg2.connect(host=folder(gate), port=6434, dbname="headgate")
