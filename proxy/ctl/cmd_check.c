@@ -18,15 +18,17 @@ static const char help[] =
     "with it:\n"
     "file, line, column, key, what was expected, and the key that was perhaps meant. All errors are told, "
     "not only\n"
-    "the first. Nothing is started and nothing is connected to.\n"
+    "the first. What is right and has no effect in this version is warned of. Nothing is started and nothing "
+    "is connected to.\n"
     "\n"
     "  -c, --config FILE  the configuration; default $HEADGATE_CONFIG or /etc/headgate/headgate.yaml\n"
     "      --print        when it is right, print it whole, defaults included, passwords as ***\n"
-    "      --json         answer in JSON: {\"file\", \"ok\", \"errors\": [...]}, with --print also "
-    "\"settings\": {key: value}\n"
+    "      --json         answer in JSON: {\"file\", \"ok\", \"errors\": [...], \"warnings\": [...]}, with "
+    "--print also\n"
+    "                     \"settings\": {key: value}\n"
     "  -h, --help         this text\n"
     "\n"
-    "Exit status: 0 right, 2 wrong usage, 3 wrong configuration.\n"
+    "Exit status: 0 right, warned of or not; 2 wrong usage, 3 wrong configuration.\n"
     "\n"
     "Before a reload:  headgate check -c new.yaml && cp new.yaml /etc/headgate/headgate.yaml && kill -HUP "
     "PID\n";
@@ -58,7 +60,8 @@ static void check_listen(
 }
 
 /* What the configuration's own rules cannot know: readers, heads, the files it names. */
-static void check_house(const char *path, const struct conf *conf, struct conf_errors *errors)
+static void check_house(
+    const char *path, const struct conf *conf, struct conf_errors *errors, struct conf_errors *warnings)
 {
 	for (unsigned i = 0; i < conf->listen_count; i++)
 		check_listen(path, i, &conf->listen[i], errors);
@@ -66,6 +69,7 @@ static void check_house(const char *path, const struct conf *conf, struct conf_e
 		char why[512];
 		if (!section_check(&conf->databases[i], why, sizeof(why)))
 			add_error(errors, path, why);
+		section_warnings(&conf->databases[i], warnings);
 	}
 }
 
@@ -95,17 +99,24 @@ static void print_json_setting(const char *key, const char *value, const char *s
 	print_json_text(value);
 }
 
-static void answer_json(
-    const char *path, const struct conf *conf, const struct conf_errors *errors, bool print)
+static void print_json_lines(const char *key, const struct conf_errors *lines)
+{
+	printf(",\"%s\":[", key);
+	for (unsigned i = 0; i < lines->count; i++) {
+		fputs(i > 0 ? "," : "", stdout);
+		print_json_text(lines->lines[i]);
+	}
+	putchar(']');
+}
+
+static void answer_json(const char *path, const struct conf *conf, const struct conf_errors *errors,
+    const struct conf_errors *warnings, bool print)
 {
 	fputs("{\"file\":", stdout);
 	print_json_text(path);
-	printf(",\"ok\":%s,\"errors\":[", errors->count == 0 ? "true" : "false");
-	for (unsigned i = 0; i < errors->count; i++) {
-		fputs(i > 0 ? "," : "", stdout);
-		print_json_text(errors->lines[i]);
-	}
-	putchar(']');
+	printf(",\"ok\":%s", errors->count == 0 ? "true" : "false");
+	print_json_lines("errors", errors);
+	print_json_lines("warnings", warnings);
 	if (print && errors->count == 0) {
 		bool first = true;
 		fputs(",\"settings\":{", stdout);
@@ -115,11 +126,13 @@ static void answer_json(
 	fputs("}\n", stdout);
 }
 
-static void answer_text(
-    const char *path, const struct conf *conf, const struct conf_errors *errors, bool print)
+static void answer_text(const char *path, const struct conf *conf, const struct conf_errors *errors,
+    const struct conf_errors *warnings, bool print)
 {
 	for (unsigned i = 0; i < errors->count; i++)
 		fprintf(stderr, "%s\n", errors->lines[i]);
+	for (unsigned i = 0; i < warnings->count; i++)
+		fprintf(stderr, "%s: warning: %s\n", path, warnings->lines[i]);
 	if (errors->count > 0)
 		return;
 	if (print)
@@ -171,15 +184,16 @@ int cmd_check(int argc, char **argv)
 		fprintf(stderr, "headgate check: what is \"%s\"? The file goes after -c\n", argv[optind]);
 		return CLI_USAGE;
 	}
-	struct conf_errors errors = {.count = 0};
+	struct conf_errors errors = {.count = 0}, warnings = {.count = 0};
 	struct conf *conf = conf_load(path, &errors);
 	if (conf != NULL)
-		check_house(path, conf, &errors);
+		check_house(path, conf, &errors, &warnings);
 	if (json)
-		answer_json(path, conf, &errors, print);
+		answer_json(path, conf, &errors, &warnings, print);
 	else
-		answer_text(path, conf, &errors, print);
+		answer_text(path, conf, &errors, &warnings, print);
 	int status = errors.count == 0 ? CLI_OK : CLI_CONFIG;
+	conf_errors_free(&warnings);
 	conf_errors_free(&errors);
 	conf_unref(&conf);
 	return status;

@@ -3,6 +3,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "base/clock.h"
 #include "base/mem.h"
 #include "net/tls.h"
 #include "schema/link.h"
@@ -112,6 +113,30 @@ bool section_check(const struct conf_database *section, char *error, size_t erro
 		tls_context_unref(&tls);
 	}
 	return good;
+}
+
+static void warn(struct conf_errors *warnings, const struct conf_database *section, const char *what)
+{
+	if (warnings->count < sizeof warnings->lines / sizeof *warnings->lines)
+		warnings->lines[warnings->count++] = mem_printf("databases.%s.%s", section->name, what);
+}
+
+/* The default of migrations.lock_timeout (conf.def); what is as without being written needs no word. */
+#define LOCK_TIMEOUT (2 * CLOCK_S)
+
+void section_warnings(const struct conf_database *section, struct conf_errors *warnings)
+{
+	if (section->accept == ACCEPT_WINDOW)
+		warn(warnings, section,
+		    "accept: window has no effect yet, and counts as exact: there is no graph of migrations");
+	if (section->accept == ACCEPT_COMPATIBLE)
+		warn(warnings, section,
+		    "accept: compatible has no effect yet, and counts as exact: there is no graph of "
+		    "migrations");
+	if (section->migrations.dir != NULL)
+		warn(warnings, section, "migrations.dir: has no effect yet");
+	if (section->migrations.lock_timeout_ns != LOCK_TIMEOUT)
+		warn(warnings, section, "migrations.lock_timeout: has no effect yet");
 }
 
 static bool same_text(const char *a, const char *b)

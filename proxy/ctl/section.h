@@ -18,6 +18,9 @@ bool section_view(
  * check: heads, reader and dsn, certificates. For serve, its reload, and `headgate check`. */
 bool section_check(const struct conf_database *section, char *error, size_t error_size);
 
+/* What of a section is taken and has no effect in this version: a line for each, beginning with its key. */
+void section_warnings(const struct conf_database *section, struct conf_errors *warnings);
+
 /* Would a control link made for `a` do for `b`? */
 bool section_same_link(const struct conf_database *a, const struct conf_database *b);
 

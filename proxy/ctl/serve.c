@@ -19,6 +19,7 @@
 #include "ctl/cli.h"
 #include "house.h"
 #include "notify.h"
+#include "section.h"
 
 /* After an order to leave at once, workers have so long to close their sessions. */
 #define HURRY (5 * CLOCK_S)
@@ -145,6 +146,16 @@ static void set_logs(const struct conf *conf)
 	    (enum log_target)conf->log.to);
 }
 
+static void warn_without_effect(const struct conf *conf)
+{
+	struct conf_errors warnings = {0};
+	for (unsigned i = 0; i < conf->database_count; i++)
+		section_warnings(&conf->databases[i], &warnings);
+	for (unsigned i = 0; i < warnings.count; i++)
+		log_warning("", "%s", warnings.lines[i]);
+	conf_errors_free(&warnings);
+}
+
 /* All that can fail first, then all that cannot: a configuration is in force whole or not at all. */
 static bool put_in_force(struct house *house, struct conf *conf, struct conf_errors *errors)
 {
@@ -159,6 +170,7 @@ static bool put_in_force(struct house *house, struct conf *conf, struct conf_err
 	}
 	if (good) {
 		set_logs(conf);
+		warn_without_effect(conf);
 		if (conf->limits.clients != house->conf->limits.clients ||
 		    conf->limits.cancels != house->conf->limits.cancels)
 			raise_descriptors(conf);

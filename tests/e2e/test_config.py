@@ -69,6 +69,14 @@ def test_help_asked_of_help(idle):
     assert len({done.stdout for done in told.values()}) == 1 and "Usage: headgate COMMAND" in told[("help",)].stdout
 
 
+def test_what_has_no_effect_yet_is_warned_of(cluster, dbname, gated):
+    gate = gated(accept={"window": 2})
+    _, told = gate.run("check")
+    assert "warning: databases.app.accept" in told
+    assert "databases.app.accept: window has no effect yet" in gate.log()
+    gate.login("old").close()
+
+
 def test_the_annotated_reference_is_valid(idle, cluster):
     """conf/headgate.yaml, every key explained; paths in it need not exist, the words must."""
     import os

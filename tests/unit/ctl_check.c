@@ -109,7 +109,8 @@ static void test_answers(void **state)
 	assert_int_equal(check("--print", NULL), CLI_OK);
 	assert_non_null(strstr(out, "      dsn: \"host=a password=***\"\n"));
 	assert_int_equal(check("--json", "--print"), CLI_OK);
-	assert_non_null(strstr(out, "\",\"ok\":true,\"errors\":[],\"settings\":{\"workers\":\"auto\","));
+	assert_non_null(
+	    strstr(out, "\",\"ok\":true,\"errors\":[],\"warnings\":[],\"settings\":{\"workers\":\"auto\","));
 	assert_non_null(strstr(out, "\"databases.shop.hold.max\":\"30s\""));
 	assert_null(strstr(out, "hidden"));
 
@@ -120,7 +121,7 @@ static void test_answers(void **state)
 	    err, "h.yaml:7:10: workers: expected auto or a whole number from 1 to 1024, got \"a?b\"\n"));
 	assert_int_equal(check("--json", NULL), CLI_CONFIG);
 	assert_non_null(strstr(out, "\"ok\":false,\"errors\":[\""));
-	assert_non_null(strstr(out, "got \\\"a?b\\\"\"]}\n"));
+	assert_non_null(strstr(out, "got \\\"a?b\\\"\"],\"warnings\":[]}\n"));
 
 	assert_int_equal(check("-c", "/nowhere/h.yaml"), CLI_CONFIG);
 	assert_string_equal(err, "/nowhere/h.yaml: cannot read: No such file or directory\n");
@@ -158,6 +159,38 @@ static void test_house(void **state)
 	assert_non_null(strstr(err, "/none.ca"));
 }
 
+/* What is taken and does nothing yet is warned of, and right all the same. */
+static void test_without_effect(void **state)
+{
+	(void)state;
+	static const struct {
+		const char *setting, *warning;
+	} table[] = {
+	    {"accept: {window: 2}", "databases.shop.accept: window has no effect yet"},
+	    {"accept: compatible", "databases.shop.accept: compatible has no effect yet"},
+	    {"migrations: {dir: here}", "databases.shop.migrations.dir: has no effect yet"},
+	    {"migrations: {lock_timeout: 3s}", "databases.shop.migrations.lock_timeout: has no effect yet"},
+	    {"accept: exact", NULL},
+	    {"migrations: {lock_timeout: 2s}", NULL},
+	};
+	for (size_t i = 0; i < sizeof table / sizeof *table; i++) {
+		char *text = mem_printf(GOOD "    %s\n", table[i].setting);
+		write_file(text);
+		mem_free(&text);
+		assert_int_equal(check("-c", file), CLI_OK);
+		assert_non_null(strstr(out, "h.yaml: right: "));
+		if (table[i].warning == NULL) {
+			assert_string_equal(err, "");
+			continue;
+		}
+		assert_non_null(strstr(err, "h.yaml: warning: "));
+		assert_non_null(strstr(err, table[i].warning));
+		assert_int_equal(check("--json", NULL), CLI_OK);
+		assert_non_null(strstr(out, "\"ok\":true,\"errors\":[],\"warnings\":[\"databases.shop."));
+		assert_string_equal(err, "");
+	}
+}
+
 /* The configuration checks heads by the gate's rule, which stands above it: this holds the two together. */
 static void test_heads_agree(void **state)
 {
@@ -189,6 +222,7 @@ int main(void)
 	    cmocka_unit_test(test_reference),
 	    cmocka_unit_test(test_answers),
 	    cmocka_unit_test(test_house),
+	    cmocka_unit_test(test_without_effect),
 	    cmocka_unit_test(test_heads_agree),
 	};
 	return cmocka_run_group_tests(tests, make_folder, remove_folder);
