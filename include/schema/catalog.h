@@ -20,8 +20,10 @@
  * version with dots for Flyway, the file's name less .sql, cut to 64 bytes, for sql-migrate.
  *
  * Every defect is a line that names files and lines: two files with one id, an unknown parent, a circle, no
- * up section, an empty one, a meta-command, something unterminated, a file that fits no format among others.
- */
+ * up section, a meta-command, something unterminated, a file that fits no format among others; in the native
+ * format an empty up section too, unless the revision merges. A native file that has a header or an option
+ * which dbmate has not counts as without a down section where that is empty; elsewhere what is empty does
+ * nothing, as with the other tools, and a note says so. */
 #ifndef SCHEMA_CATALOG_H
 #define SCHEMA_CATALOG_H
 
