@@ -125,6 +125,7 @@ static void strangers_stop_the_run_by_policy(void **state)
 	assert_int_equal(seen.exit_status, 1);
 	assert_told(&seen, "no proxy answers for it: pid");
 	assert_told(&seen, "stranger");
+	assert_non_null(strstr(seen.hint, "fence.strangers: terminate"));
 	assert_true(alive(stranger));
 	assert_sql("SELECT string_agg(concat_ws('|', attempt, state, outcome, unresolved), ',' ORDER BY "
 		   "run_id) FROM headgate.run",
@@ -179,6 +180,7 @@ static void a_prepared_transaction_stops_the_fence(void **state)
 	until(seen.ends > 0);
 	assert_int_equal(seen.outcome, COORD_GAVE_UP);
 	assert_non_null(strstr(seen.text, "prepared transaction"));
+	assert_non_null(strstr(seen.hint, "ROLLBACK PREPARED"));
 	sql("ROLLBACK PREPARED 'p'");
 	PQfinish(busy);
 	proxy_gone(&proxy);
@@ -206,6 +208,7 @@ static void giving_up_names_who_is_in_the_way(void **state)
 	assert_told(&seen, "busyapp");
 	assert_told(&seen, "idle in transaction");
 	assert_told(&seen, "attempt 1 gave up");
+	assert_non_null(strstr(seen.hint, "End those transactions, give --on-timeout cancel or terminate"));
 	assert_true(alive(busy));
 	assert_sql("SELECT string_agg(outcome, ',') FROM headgate.run", "gave_up,gave_up");
 	PQfinish(busy);
