@@ -27,8 +27,6 @@ struct place {
 	struct session_list sessions;
 	struct session_list ready; /* HELD sessions that were admitted, in the order to let in */
 	struct event ramp;
-	struct session *walk; /* the next one to be told of the current service; NULL: all were */
-	struct event walk_on;
 	double ramp_tokens;
 	int64_t ramp_at;
 	unsigned next_endpoint; /* the last that worked */

@@ -9,8 +9,6 @@
 /* How often held clients are let in, and how many at once at the most (as a span of the rate). */
 #define RAMP_STEP  (5 * CLOCK_MS)
 #define RAMP_BURST 0.02
-/* How many waiting sessions are let go before their answers are looked at. */
-#define WALK_SLICE 32
 
 struct place *place_find(struct worker *worker, const char *name)
 {
@@ -129,37 +127,6 @@ static void take_in(struct worker *worker)
 	}
 }
 
-/* Tells the sessions of the current service. A view that holds is known to all in one go. One that lets a
- * thousand go does so in slices: the first of them have their answers while the last are still being woken.
- */
-static void walk_on(struct place *place)
-{
-	unsigned woken = 0;
-	place->in_publication = true; /* one report at the end, not one for each session that parks */
-	while (place->walk != NULL && woken < WALK_SLICE) {
-		struct session *s = place->walk;
-		place->walk = TAILQ_NEXT(s, of_place);
-		bool waited = s->state == STATE_WAITING;
-		admit_view(s);
-		woken += waited && s->state != STATE_WAITING;
-	}
-	place->in_publication = false;
-	if (place->walk == NULL) {
-		place_drained(place);
-	} else if (!event_pending(&place->walk_on, EV_TIMEOUT, NULL)) {
-		struct timeval tv = clock_timeval(1);
-		event_add(&place->walk_on, &tv);
-	}
-}
-
-static void on_walk(evutil_socket_t fd, short what, void *arg)
-{
-	(void)fd, (void)what;
-	struct place *place = arg;
-	place->worker->now_ns = clock_now();
-	walk_on(place);
-}
-
 void place_publish(struct worker *worker, struct service *service)
 {
 	struct place *place;
@@ -173,7 +140,6 @@ void place_publish(struct worker *worker, struct service *service)
 		TAILQ_INIT(&place->sessions);
 		TAILQ_INIT(&place->ready);
 		event_assign(&place->ramp, worker->base, -1, 0, on_ramp, place);
-		event_assign(&place->walk_on, worker->base, -1, 0, on_walk, place);
 		TAILQ_INSERT_TAIL(&worker->places, place, of_worker);
 	}
 	service_unref(&place->service);
@@ -181,8 +147,16 @@ void place_publish(struct worker *worker, struct service *service)
 	place->epoch = ++worker->epoch;
 	place->retired = false;
 
-	place->walk = TAILQ_FIRST(&place->sessions);
-	walk_on(place);
+	/* All in one go, also those that are let go: with a thousand of them, each slice of a turn of its own
+	 * would wait behind the traffic of those that are on their way already. One report at the end, not
+	 * one for each session that parks. */
+	place->in_publication = true;
+	for (struct session *s = TAILQ_FIRST(&place->sessions), *next; s != NULL; s = next) {
+		next = TAILQ_NEXT(s, of_place);
+		admit_view(s);
+	}
+	place->in_publication = false;
+	place_drained(place);
 	if (first)
 		take_in(worker);
 }
@@ -193,7 +167,6 @@ void place_unused(struct place *place)
 		return;
 	TAILQ_REMOVE(&place->worker->places, place, of_worker);
 	event_del(&place->ramp);
-	event_del(&place->walk_on);
 	service_unref(&place->service);
 	mem_free(&place);
 }
