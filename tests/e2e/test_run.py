@@ -282,6 +282,57 @@ def test_precheck_refuses_before_disturbing_anyone(cluster, dbname, gated):
         cluster.sql("ROLLBACK PREPARED 'left over'", dbname)
 
 
+def test_two_proxies_hold_together(cluster, dbname, gated):
+    """Both are asked, both are waited for, and both let go."""
+    one, two = gated(init=True), gated()
+    for gate in (one, two):
+        gate.until_recorded("old")
+    until(lambda: len(cluster.sql("SELECT 1 FROM headgate.proxy", dbname)) == 2, "two registered proxies")
+    busy, idle = one.login("old"), two.login("old")
+    busy.query("BEGIN")
+    conductor = one.spawn("exec", "-d", "app", "-m", "both", "--", *migrate("new"))
+    until(lambda: two.gate()["gate"] == "holding", "the other proxy holding")
+    idle.send(wire.query("SELECT 1"))
+    assert idle.nothing(0.3) and cluster.sql("SELECT state FROM headgate.run", dbname) == [("draining",)]
+    busy.query("COMMIT")
+    output, _ = conductor.communicate(timeout=30)
+    assert conductor.returncode == 0 and "2 of 2 proxies" in output, output
+    for client in (busy, idle):
+        with pytest.raises(Refused) as refused:
+            client.query("SELECT 2") if client is busy else client.answer()
+        assert refused.value.code == "57P01"
+    for gate in (one, two):
+        with gate.login("new") as client:
+            assert client.query("SELECT 1") == [["1"]]
+
+
+def test_a_stalled_proxy_is_waited_for_and_fenced(cluster, dbname, gated):
+    """It cannot be asked: its lease is waited for, then its backends are ended, its open transaction with them."""
+    one, two = gated(init=True, lease="1s", drain={"timeout": "20s"}), gated(lease="1s")
+    for gate in (one, two):
+        gate.until_recorded("old")
+    until(lambda: len(cluster.sql("SELECT 1 FROM headgate.proxy", dbname)) == 2, "two registered proxies")
+    cluster.sql("CREATE TABLE written (n int); GRANT ALL ON written TO PUBLIC", dbname)
+    lost = two.login("old")
+    lost.query("BEGIN")
+    lost.query("INSERT INTO written VALUES (1)")
+    two.process.send_signal(signal.SIGSTOP)
+    tasks = f"/proc/{two.process.pid}/task"
+    until(lambda: all(open(f"{tasks}/{task}/stat").read().rsplit(")", 1)[1].split()[0] == "T" for task in os.listdir(tasks)), "all threads stopped")
+    try:
+        lost.send(wire.query("COMMIT"))  # waits in the stalled proxy's socket
+        status, output = one.run("exec", "-d", "app", "-m", "without the other", "--", *migrate("new"))
+        assert status == 0, output
+    finally:
+        two.process.send_signal(signal.SIGCONT)
+    with pytest.raises((Refused, wire.Closed)):
+        lost.answer()
+    assert cluster.sql("SELECT n FROM written", dbname) == []
+    two.until_recorded("new")
+    with two.login("new") as client:
+        assert client.query("SELECT 1") == [["1"]]
+
+
 def test_in_mode_observe_nobody_is_disturbed(cluster, dbname, gated):
     """The command is conducted and recorded beside the traffic; a transaction that is open stays open."""
     gate = gated(init=True, mode="observe")
