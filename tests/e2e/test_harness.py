@@ -5,6 +5,7 @@ import pytest
 from harness import wire
 from harness.cluster import PASSWORD
 from harness.stub import Stub
+from harness.wait import until
 from harness.wire import Refused, Wire
 
 
@@ -15,6 +16,7 @@ def test_wire_speaks_to_postgresql(cluster):
         client.send(wire.parse("SELECT $1::int + 1"), wire.bind([41]), wire.execute(), wire.SYNC)
         assert client.kinds() == "12DCZ"
         client.send(wire.query("SELECT pg_sleep(60)"))
+        until(lambda: cluster.active("h1", "pg_sleep(60)"), "a query at work")      # a cancel before it is lost
         client.cancel()
         with pytest.raises(Refused) as refused:
             client.answer()
