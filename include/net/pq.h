@@ -21,11 +21,13 @@ struct pq_result {
 	    *sqlstate; /* "" when ok; 08006 (the link broke) and 08003 (it was not open) are made up here */
 	const char *message;       /* primary message; "" when ok */
 	const char *detail, *hint; /* or NULL */
+	unsigned position;         /* of the error in the statement, in characters from 1; 0: nowhere */
 	int rows, columns;
 	const void *handle;
 	const char *command_status; /* "SELECT 3" */
 };
 const char *pq_value(const struct pq_result *result, int row, int column); /* NULL for SQL NULL */
+const char *pq_column(const struct pq_result *result, int column); /* its name; NULL: no such column */
 
 struct pq_handlers {
 	void (*opened)(struct pq *pq, void *arg);
@@ -63,6 +65,9 @@ typedef void pq_done(const struct pq_result *result, void *arg);
  * transaction and one round trip. No COPY. done may be NULL. Before `opened` and after `closed`: answered
  * with 08003. */
 void pq_query(struct pq *pq, const char *sql, const char *const *values, int count, pq_done *done, void *arg);
+/* Asks the server to cancel the statement that it is at (PQcancel: this waits for a connection of its own, so
+ * it is for programs and not for the proxy's loop). */
+void pq_cancel(const struct pq *pq);
 bool pq_is_open(const struct pq *pq);
 int32_t pq_backend_pid(const struct pq *pq);
 int pq_server_version(const struct pq *pq); /* 150004 */

@@ -1,6 +1,7 @@
 #include "net/pq.h"
 
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include <event2/event.h>
@@ -30,6 +31,20 @@ const char *pq_value(const struct pq_result *result, int row, int column)
 	    PQgetisnull(from, row, column))
 		return NULL;
 	return PQgetvalue(from, row, column);
+}
+
+const char *pq_column(const struct pq_result *result, int column)
+{
+	return result->handle != NULL ? PQfname(result->handle, column) : NULL;
+}
+
+void pq_cancel(const struct pq *pq)
+{
+	char why[256];
+	PGcancel *cancel = pq->conn != NULL ? PQgetCancel(pq->conn) : NULL;
+	if (cancel != NULL && PQcancel(cancel, why, sizeof(why)) != 1)
+		log_debug("net/pq", "cancel: %s", why);
+	PQfreeCancel(cancel);
 }
 
 bool pq_is_open(const struct pq *pq)
@@ -216,6 +231,8 @@ static bool deliver(struct pq *pq)
 		result.message = from != NULL ? field(from, PG_DIAG_MESSAGE_PRIMARY) : "no answer";
 		result.detail = from != NULL ? PQresultErrorField(from, PG_DIAG_MESSAGE_DETAIL) : NULL;
 		result.hint = from != NULL ? PQresultErrorField(from, PG_DIAG_MESSAGE_HINT) : NULL;
+		result.position =
+		    from != NULL ? (unsigned)strtoul(field(from, PG_DIAG_STATEMENT_POSITION), NULL, 10) : 0;
 		break;
 	}
 	return answer(pq, s, &result);
