@@ -12,6 +12,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "gate/graph.h"
 #include "gate/head.h"
 
 enum gate_mode { GATE_ENFORCE, GATE_OBSERVE };
@@ -32,10 +33,7 @@ struct recorded {
 	bool by_run;  /* failed by a run of ours that nobody has resolved yet; detail is a clause about it */
 };
 
-enum gate_relation { RELATION_SAME, RELATION_BEHIND, RELATION_AHEAD, RELATION_UNKNOWN };
-const char *gate_relation_name(enum gate_relation relation);
-
-/* How two heads compare where there is no graph of migrations. */
+/* How two heads compare where no graph of migrations knows both. */
 enum gate_order {
 	ORDER_NONE,    /* ids have no order: row 10 */
 	ORDER_NUMERIC, /* ids are integers */
@@ -55,6 +53,7 @@ struct gate_policy {
 	int64_t ahead_hold_ns; /* with ANSWER_HOLD: for at most so long */
 	enum gate_answer on_failed;
 	bool disclose; /* may text given before login name the recorded head? */
+	int window;    /* what a client may lack: GATE_WINDOW_COMPATIBLE, or so many revisions; 0: exact */
 	enum gate_order order;
 	struct heads *list; /* with ORDER_LIST: one revision each, oldest first */
 	unsigned list_count;
@@ -91,12 +90,18 @@ struct gate_view {
 	struct gate_hold hold;
 	struct gate_pin *pins;
 	unsigned pin_count;
-	int64_t hold_max_ns; /* how long one client may be held in a row */
+	int64_t hold_max_ns;      /* how long one client may be held in a row */
+	struct gate_graph *graph; /* of migrations, referenced; NULL: none was published */
+	/* Made by gate_view_settle(). NULL: no graph, or it does not know the set. */
+	struct gate_standing *at_recorded, *at_from, *at_target;
 };
 
 /* A zeroed view with one reference. The maker fills it (owning every pointer in it) before the first
  * hand-over; after that nobody writes to it. */
 struct gate_view *gate_view_new(const char *database);
+/* The maker's last step: looks up in the graph what every client will be measured by. before: an older view
+ * of this database, whose work is taken over where nothing of it changed; or NULL. */
+void gate_view_settle(struct gate_view *view, const struct gate_view *before);
 struct gate_view *gate_view_ref(struct gate_view *view);
 void gate_view_unref(struct gate_view **view); /* NULL-safe, leaves NULL; the last one frees all it owns */
 
@@ -135,12 +140,15 @@ struct verdict {
  *
  * What DESIGN's table leaves open:
  * - A recorded state of `running` that is no run of ours, or `unreadable`, is not a clean reading: row 2.
- * - Row 3's exception: the declared head is none of what this run can leave (what it started from, what is
- * recorded, its target where that is known) and no pin; or the policy rejects whoever declares nothing. A
- * client that is ahead of the target is held where row 8 would hold it: the run must not turn away whom the
- * gate would keep before and after it.
- * - A database at base (`empty`, `absent`) equals no declared head; every head the order knows is ahead of
- * it. */
+ * - Rows 7 to 10 go by the graph where it knows the recorded heads and the declared ones, else by the
+ * policy's order: a head that nobody has published yet may still be placed by its number.
+ * - Row 3's exception: the declared head is accepted at nothing that this run can leave (what it started
+ * from, its target, what lies between, since a run may end after any of its steps) and is no pin; or the
+ * policy rejects whoever declares nothing. Who is ahead of the target is held where row 8 would hold it: the
+ * run must not turn away whom the gate would keep before and after it. Nobody is turned away while the target
+ * is not known, or not in the graph.
+ * - A database at base (`empty`, `absent`) equals no declared head; every head that the graph or the order
+ * knows is ahead of it. */
 #define GATE_UNPUBLISHED_HOLD_NS INT64_C(30000000000)
 struct verdict gate_ask(
     const struct gate_view *view, const struct heads *declared, int64_t lease_ns, int64_t now_ns);
@@ -153,10 +161,20 @@ bool gate_holds_all(const struct gate_view *view);
  */
 const struct heads *gate_recorded_heads(const struct gate_view *view);
 
-/* How `declared` stands to `recorded` in this policy's order. SAME: equal sets, or equal numbers (007 and 7)
- * where ids are numeric. Single heads compare by the order; larger sets are the same or unknown. */
+/* How `declared` stands to `recorded` in this policy's order, whatever a graph says. SAME: equal sets, or
+ * equal numbers (007 and 7) where ids are numeric. Single heads compare by the order; larger sets are the
+ * same or unknown. */
 enum gate_relation gate_relate(
     const struct gate_policy *policy, const struct heads *declared, const struct heads *recorded);
+/* How many places of the configured list `declared` is behind; -1: it is not behind, or not by ORDER_LIST. */
+int gate_list_distance(
+    const struct gate_policy *policy, const struct heads *declared, const struct heads *recorded);
+
+/* Calls `each` for every set that the view accepts, as far as sets can be listed: the recorded heads, those
+ * accepted besides, nearest first, the pins in force. True: there are more. Nothing while the gate is shut.
+ */
+bool gate_each_accepted(const struct gate_view *view, int64_t now_ns,
+    void (*each)(const struct heads *set, void *arg), void *arg);
 
 /* What a client is told. All text is in the struct: no ownership. */
 struct refusal {

@@ -23,21 +23,6 @@ const char *recorded_state_name(enum recorded_state state)
 	return "?";
 }
 
-const char *gate_relation_name(enum gate_relation relation)
-{
-	switch (relation) {
-	case RELATION_SAME:
-		return "same";
-	case RELATION_BEHIND:
-		return "behind";
-	case RELATION_AHEAD:
-		return "ahead";
-	case RELATION_UNKNOWN:
-		return "unknown";
-	}
-	return "?";
-}
-
 const char *verdict_row_name(enum verdict_row row)
 {
 	switch (row) {
@@ -89,6 +74,37 @@ struct gate_view *gate_view_new(const char *database)
 	return view;
 }
 
+/* The standing of this set in the view's graph, taken over from this view or the one before where it was made
+ * already: views are published far more often than heads or graphs change. */
+static struct gate_standing *stand(
+    const struct gate_view *view, const struct gate_view *before, const struct heads *heads)
+{
+	const struct gate_view *views[] = {view, before};
+
+	for (size_t i = 0; i < 2 && views[i] != NULL; i++) {
+		struct gate_standing *made[] = {
+		    views[i]->at_recorded, views[i]->at_from, views[i]->at_target};
+		for (size_t k = 0; k < 3; k++) {
+			if (made[k] != NULL && made[k]->graph == view->graph &&
+			    made[k]->window == view->policy.window && heads_equal(&made[k]->heads, heads))
+				return gate_standing_ref(made[k]);
+		}
+	}
+	return view->graph->stand(view->graph, heads, view->policy.window);
+}
+
+void gate_view_settle(struct gate_view *view, const struct gate_view *before)
+{
+	if (view->graph == NULL)
+		return;
+	view->at_recorded = stand(view, before, gate_recorded_heads(view));
+	if (!view->run.holding)
+		return;
+	view->at_from = stand(view, before, &view->run.from);
+	if (view->run.target_known)
+		view->at_target = stand(view, before, &view->run.target);
+}
+
 struct gate_view *gate_view_ref(struct gate_view *view)
 {
 	atomic_fetch_add_explicit(&view->references, 1, memory_order_relaxed);
@@ -118,84 +134,11 @@ void gate_view_unref(struct gate_view **view)
 	for (unsigned i = 0; i < dying->pin_count; i++)
 		heads_free(&dying->pins[i].heads);
 	mem_free(&dying->pins);
+	gate_standing_unref(&dying->at_recorded);
+	gate_standing_unref(&dying->at_from);
+	gate_standing_unref(&dying->at_target);
+	gate_graph_unref(&dying->graph);
 	mem_free(&dying);
-}
-
-/* Numbers of up to 64 digits: compared as text, since no integer type holds them. */
-static enum gate_relation relate_numeric(const char *declared, const char *recorded)
-{
-	if (strspn(declared, "0123456789") != strlen(declared) ||
-	    strspn(recorded, "0123456789") != strlen(recorded))
-		return RELATION_UNKNOWN;
-	declared += strspn(declared, "0");
-	recorded += strspn(recorded, "0");
-
-	size_t declared_digits = strlen(declared), recorded_digits = strlen(recorded);
-	if (declared_digits != recorded_digits)
-		return declared_digits < recorded_digits ? RELATION_BEHIND : RELATION_AHEAD;
-	int order = strcmp(declared, recorded);
-	return order < 0 ? RELATION_BEHIND : order > 0 ? RELATION_AHEAD : RELATION_SAME;
-}
-
-/* The place of one head in the configured list, or list_count. */
-static unsigned list_place(const struct gate_policy *policy, const char *head)
-{
-	unsigned place = 0;
-
-	while (place < policy->list_count && strcmp(heads_text(&policy->list[place]), head) != 0)
-		place++;
-	return place;
-}
-
-static enum gate_relation relate_list(
-    const struct gate_policy *policy, const char *declared, const char *recorded)
-{
-	unsigned declared_place = list_place(policy, declared), recorded_place = list_place(policy, recorded);
-
-	if (declared_place == policy->list_count || recorded_place == policy->list_count)
-		return RELATION_UNKNOWN;
-	return declared_place < recorded_place ? RELATION_BEHIND : RELATION_AHEAD;
-}
-
-/* Whether the order knows every head of a set: then the set is ahead of a database at base. */
-static bool ordered(const struct gate_policy *policy, const struct heads *set)
-{
-	switch (policy->order) {
-	case ORDER_NONE:
-		return false;
-	case ORDER_NUMERIC:
-		return strspn(set->text, "0123456789+") == strlen(set->text);
-	case ORDER_TEXT:
-		return true;
-	case ORDER_LIST:
-		/* The list holds one revision an entry, so only single heads can be in it. */
-		return list_place(policy, set->text) < policy->list_count;
-	}
-	return false;
-}
-
-enum gate_relation gate_relate(
-    const struct gate_policy *policy, const struct heads *declared, const struct heads *recorded)
-{
-	if (heads_is_none(declared))
-		return RELATION_UNKNOWN;
-	if (heads_is_none(recorded))
-		return ordered(policy, declared) ? RELATION_AHEAD : RELATION_UNKNOWN;
-	if (heads_equal(declared, recorded))
-		return RELATION_SAME;
-	if (heads_count(declared) != 1 || heads_count(recorded) != 1)
-		return RELATION_UNKNOWN;
-	switch (policy->order) {
-	case ORDER_NONE:
-		return RELATION_UNKNOWN;
-	case ORDER_NUMERIC:
-		return relate_numeric(declared->text, recorded->text);
-	case ORDER_TEXT:
-		return strcmp(declared->text, recorded->text) < 0 ? RELATION_BEHIND : RELATION_AHEAD;
-	case ORDER_LIST:
-		return relate_list(policy, declared->text, recorded->text);
-	}
-	return RELATION_UNKNOWN;
 }
 
 const struct heads *gate_recorded_heads(const struct gate_view *view)
@@ -207,15 +150,34 @@ const struct heads *gate_recorded_heads(const struct gate_view *view)
 	return &view->recorded.heads;
 }
 
-static bool same(const struct gate_view *view, const struct heads *declared, const struct heads *other)
+/* How the client stands to one of the view's sets: by the graph where it knows both, else by the order. */
+static struct gate_stance stance(const struct gate_view *view, const struct gate_standing *standing,
+    const struct heads *declared, const struct heads *set)
 {
-	return gate_relate(&view->policy, declared, other) == RELATION_SAME;
+	struct gate_stance by = {.relation = RELATION_UNKNOWN};
+
+	if (heads_is_none(declared) || (standing != NULL && standing->ask(standing, declared, &by)))
+		return by;
+	by.relation = gate_relate(&view->policy, declared, set);
+	by.within = by.relation == RELATION_SAME || by.relation == RELATION_BEHIND;
+	/* A list has no marks, so `compatible` is what a window of none is; by numbers nobody can tell how
+	 * many there are between two. */
+	int distance = gate_list_distance(&view->policy, declared, set);
+	by.covers = by.relation == RELATION_SAME || by.relation == RELATION_AHEAD ||
+	    (distance > 0 && distance <= view->policy.window);
+	return by;
+}
+
+static bool accepted(struct gate_stance by)
+{
+	return by.within && by.covers;
 }
 
 static bool pinned(const struct gate_view *view, const struct heads *declared, int64_t now_ns)
 {
 	for (unsigned i = 0; i < view->pin_count; i++) {
-		if (view->pins[i].until_ns > now_ns && same(view, declared, &view->pins[i].heads))
+		if (view->pins[i].until_ns > now_ns &&
+		    gate_relate(&view->policy, declared, &view->pins[i].heads) == RELATION_SAME)
 			return true;
 	}
 	return false;
@@ -235,13 +197,21 @@ static bool run_is_hopeless(const struct gate_view *view, const struct heads *de
 
 	if (heads_is_none(declared))
 		return view->policy.undeclared == UNDECLARED_REJECT;
-	if (!run->target_known)
+	if (!run->target_known || pinned(view, declared, now_ns))
 		return false;
-	if (same(view, declared, &run->from) || same(view, declared, gate_recorded_heads(view)) ||
-	    same(view, declared, &run->target) || pinned(view, declared, now_ns))
+	/* Another graph will be there when this run has ended. */
+	if (view->graph != NULL && view->at_target == NULL)
 		return false;
-	return view->policy.ahead != ANSWER_HOLD ||
-	    gate_relate(&view->policy, declared, &run->target) != RELATION_AHEAD;
+
+	struct gate_stance from = stance(view, view->at_from, declared, &run->from),
+			   target = stance(view, view->at_target, declared, &run->target);
+	if (accepted(stance(view, view->at_recorded, declared, gate_recorded_heads(view))))
+		return false;
+	/* Accepted at one end, or at what lies between: what has at least all that the lower end has, but for
+	 * what it may lack, and nothing beyond the upper end. */
+	if ((from.covers || target.covers) && (from.within || target.within))
+		return false;
+	return view->policy.ahead != ANSWER_HOLD || target.relation != RELATION_AHEAD;
 }
 
 static struct verdict hold(const struct gate_view *view, enum verdict_row row)
@@ -263,7 +233,7 @@ static struct verdict admit(enum verdict_row row)
 
 /* Rows 2 to 10, in order. `declared` is already replaced by undeclared_head where the policy says so. */
 static struct verdict decide(const struct gate_view *view, const struct heads *declared,
-    enum gate_relation relation, int64_t lease_ns, int64_t now_ns)
+    struct gate_stance by, int64_t lease_ns, int64_t now_ns)
 {
 	const struct gate_policy *policy = &view->policy;
 
@@ -281,9 +251,9 @@ static struct verdict decide(const struct gate_view *view, const struct heads *d
 	if (heads_is_none(declared))
 		return policy->undeclared == UNDECLARED_ADMIT ? admit(ROW_UNDECLARED)
 							      : reject(ROW_UNDECLARED);
-	if (relation == RELATION_SAME || pinned(view, declared, now_ns))
+	if (accepted(by) || pinned(view, declared, now_ns))
 		return admit(ROW_ACCEPTED);
-	switch (relation) {
+	switch (by.relation) {
 	case RELATION_AHEAD:
 		return policy->ahead == ANSWER_HOLD ? hold(view, ROW_AHEAD) : reject(ROW_AHEAD);
 	case RELATION_BEHIND:
@@ -310,15 +280,15 @@ struct verdict gate_ask(
 	if (heads_is_none(declared) && view->policy.undeclared == UNDECLARED_HEAD)
 		declared = &view->policy.undeclared_head;
 
-	enum gate_relation relation = gate_relate(&view->policy, declared, gate_recorded_heads(view));
-	verdict = decide(view, declared, relation, lease_ns, now_ns);
+	struct gate_stance by = stance(view, view->at_recorded, declared, gate_recorded_heads(view));
+	verdict = decide(view, declared, by, lease_ns, now_ns);
 	if (view->policy.mode == GATE_OBSERVE) {
 		verdict = (struct verdict){.kind = VERDICT_ADMIT,
 		    .row = ROW_OBSERVE,
 		    .observed = verdict.kind,
 		    .observed_row = verdict.row};
 	}
-	verdict.relation = relation;
+	verdict.relation = by.relation;
 	verdict.asked_ns = now_ns;
 	return verdict;
 }
@@ -330,4 +300,30 @@ bool gate_holds_all(const struct gate_view *view)
 	if (view->policy.mode == GATE_OBSERVE)
 		return false;
 	return !view->fresh || view->run.holding || view->hold.id != 0 || !reading_is_clean(view);
+}
+
+bool gate_each_accepted(
+    const struct gate_view *view, int64_t now_ns, void (*each)(const struct heads *set, void *arg), void *arg)
+{
+	const struct gate_policy *policy = &view->policy;
+	const struct gate_standing *at = view->at_recorded;
+	const struct heads *recorded = gate_recorded_heads(view);
+
+	if (view->recorded.state == RECORDED_FAILED)
+		return false;
+	if (view->recorded.state == RECORDED_CLEAN && !heads_is_none(recorded)) {
+		each(recorded, arg);
+		for (unsigned i = 0; at != NULL && i < at->accepted_count; i++)
+			each(&at->accepted[i], arg);
+		for (unsigned i = policy->list_count; at == NULL && i-- > 0;) {
+			int distance = gate_list_distance(policy, &policy->list[i], recorded);
+			if (distance > 0 && distance <= policy->window)
+				each(&policy->list[i], arg);
+		}
+	}
+	for (unsigned i = 0; i < view->pin_count; i++) {
+		if (view->pins[i].until_ns > now_ns)
+			each(&view->pins[i].heads, arg);
+	}
+	return at != NULL && at->more;
 }

@@ -21,35 +21,42 @@ static enum verdict_row deciding_row(const struct verdict *verdict)
 	return verdict->row == ROW_OBSERVE ? verdict->observed_row : verdict->row;
 }
 
-/* What is recorded and the pins in force, a comma between them; "none" where nothing is accepted. */
+/* The sets that are accepted, joined by ',': as many whole ones as there is room for. */
+struct listing {
+	struct text *detail;
+	size_t room;
+	const char *comma;
+	bool full;
+};
+
+static void listing_add(const struct heads *set, void *arg)
+{
+	struct listing *listing = arg;
+	size_t size = strlen(heads_text(set)) + 1;
+
+	/* The first are the recorded heads, which text_add_heads() shortens: nothing is said without them. */
+	if (listing->comma[0] == '\0') {
+		text_add_heads(listing->detail, set, TEXT_DETAIL_HEADS);
+	} else if (listing->full || size > listing->room) {
+		listing->full = true;
+		return;
+	} else {
+		text_add(listing->detail, ",%s", heads_text(set));
+	}
+	listing->room -= size < listing->room ? size : listing->room;
+	listing->comma = ",";
+}
+
 static void detail_accepted(struct text *detail, const struct gate_view *view, int64_t asked_ns)
 {
-	const struct heads *recorded = gate_recorded_heads(view);
-	size_t room = TEXT_DETAIL_HEADS;
-	const char *comma = "";
+	struct listing listing = {.detail = detail, .room = TEXT_DETAIL_HEADS, .comma = ""};
 
 	text_add(detail, " accepted=");
-	if (view->recorded.state == RECORDED_CLEAN && !heads_is_none(recorded)) {
-		size_t size = strlen(recorded->text);
-		text_add_heads(detail, recorded, TEXT_DETAIL_HEADS);
-		room -= size < room ? size : room;
-		comma = ",";
-	}
-	for (unsigned i = 0; i < view->pin_count && view->recorded.state != RECORDED_FAILED; i++) {
-		const struct gate_pin *pin = &view->pins[i];
-		size_t size = strlen(heads_text(&pin->heads)) + 1;
-		if (pin->until_ns <= asked_ns)
-			continue;
-		if (size > room) {
-			text_add(detail, "%s...", comma);
-			return;
-		}
-		text_add(detail, "%s%s", comma, heads_text(&pin->heads));
-		room -= size;
-		comma = ",";
-	}
-	if (comma[0] == '\0')
+	bool more = gate_each_accepted(view, asked_ns, listing_add, &listing);
+	if (listing.comma[0] == '\0')
 		text_add(detail, "none");
+	else if (more || listing.full)
+		text_add(detail, ",...");
 }
 
 /* The end of every DETAIL: what is unusual about the reading, and the run. "At base" would say as much as a
@@ -130,10 +137,17 @@ static void refuse_ahead(struct telling *telling)
 
 static void refuse_unknown(struct telling *telling)
 {
+	const struct gate_standing *at = telling->view->at_recorded;
+	struct gate_stance by;
+
 	refuse_head(telling, "does not serve", "the two do not match");
 	text_add(&telling->hint,
 	    "Check that the client connects to the right database and declares the head it was really "
 	    "built for; then deploy the build that matches, or migrate the database.");
+	if (at != NULL && !heads_is_none(telling->head) && !at->ask(at, telling->head, &by))
+		text_add(&telling->hint,
+		    " The published graph of migrations does not have that head: if it is a new one, run "
+		    "`headgate publish`.");
 }
 
 static void refuse_undeclared(struct telling *telling)
