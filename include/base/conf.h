@@ -71,6 +71,10 @@ struct conf_pin {
 	char *head;
 };
 
+struct conf_placeholder {
+	char *name, *value; /* ${name} in a migration's SQL becomes the value */
+};
+
 struct conf_database {
 	char *name; /* the name clients use; "*" for any other */
 	struct {
@@ -123,9 +127,21 @@ struct conf_database {
 		unsigned ramp;
 	} release; /* 2000 a second */
 	struct {
-		char *dir;
-		int64_t lock_timeout_ns;
-	} migrations; /* kept for the migration engine */
+		char *dir;  /* NULL: not said */
+		int format; /* enum catalog_format (schema/catalog.h); 0: recognised by itself */
+		struct conf_placeholder *set;
+		unsigned set_count;
+		int64_t lock_timeout_ns;      /* 2 s; 0: none */
+		int64_t statement_timeout_ns; /* 0: none */
+		unsigned lock_attempts;       /* 10 */
+		int64_t deadline_ns;          /* of a whole run: 1 h */
+		/* Made before a run where either is given. command NULL: pg_dump. */
+		struct {
+			char **command;
+			unsigned command_count;
+			char *dir;
+		} backup;
+	} migrations;
 };
 
 struct conf_limits {

@@ -41,7 +41,8 @@ extern const struct conf_kind conf_kind_text, conf_kind_statement, conf_kind_dsn
     conf_kind_choice, conf_kind_choice_or_count, conf_kind_choice_or_duration, conf_kind_choice_or_heads,
     conf_kind_address;
 extern const struct conf_kind conf_kind_addresses, conf_kind_names, conf_kind_pins, conf_kind_order,
-    conf_kind_carriers;
+    conf_kind_carriers, conf_kind_command;
+extern const struct conf_kind conf_kind_placeholders;                 /* in conf_pairs.c */
 extern const struct conf_kind conf_kind_listens, conf_kind_databases; /* in conf_read.c: they hold sections */
 
 /* Adds "expected `what`, got ..."; `near`: a word to propose, or NULL. */

@@ -111,6 +111,24 @@ static bool names_is_set(const struct setting *setting, const void *object)
 	return *(unsigned *)place(object, setting->also) > 0;
 }
 
+/* A program and its arguments: words may come twice, and order is all. */
+static void command_read(
+    struct reading *reading, const struct setting *setting, void *object, const struct conf_node *node)
+{
+	static const struct setting word = {.low = 1, .high = 4095};
+	char ***list = place(object, setting->at);
+	unsigned *count = place(object, setting->also);
+	struct items items;
+	if (!items_of(reading, setting, node, "words: a program and its arguments", &items))
+		return;
+	*list = mem_zalloc(sizeof(char *) * (items.count + 1)); /* ended by NULL, as execvp() has it */
+	for (unsigned i = 0; i < items.count; i++) {
+		char *text = conf_read_text(reading, &word, items.at[i], false);
+		if (text != NULL)
+			(*list)[(*count)++] = text;
+	}
+}
+
 /* Pins are structs, to grow (until when, by whom); today each is a text, and so is their list. */
 _Static_assert(sizeof(struct conf_pin) == sizeof(char *), "a pin is its head");
 
@@ -257,6 +275,7 @@ static void addresses_release(const struct setting *setting, void *object)
 const struct conf_kind conf_kind_addresses = {
     addresses_read, addresses_print, addresses_release, names_is_set};
 const struct conf_kind conf_kind_names = {names_read, names_print, names_release, names_is_set};
+const struct conf_kind conf_kind_command = {command_read, names_print, names_release, names_is_set};
 const struct conf_kind conf_kind_pins = {pins_read, names_print, names_release, names_is_set};
 const struct conf_kind conf_kind_order = {order_read, order_print, order_release, NULL};
 const struct conf_kind conf_kind_carriers = {carriers_read, carriers_print, NULL, NULL};

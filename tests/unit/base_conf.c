@@ -165,6 +165,21 @@ static const struct wrong wrongs[] = {
 		 "numerical}\n",
 	":6:36: databases.shop.recorded.order: expected none, numeric, text or a list of heads, oldest "
 	"first, got \"numerical\"; did you mean \"numeric\"?\n"},
+    {LISTEN DATABASES "    migrations: {format: flywy, set: [a], backup: {command: {a: b}}}\n",
+	":7:26: databases.shop.migrations.format: expected auto, native, dbmate, golang-migrate, diesel, "
+	"goose, sql-migrate, flyway or alembic, got \"flywy\"; did you mean \"flyway\"?\n"
+	":7:38: databases.shop.migrations.set: expected a map of names and values, {owner: app}, 4096 at "
+	"most, "
+	"got a list\n"
+	":7:61: databases.shop.migrations.backup.command: expected a list of words: a program and its "
+	"arguments, got a map\n"},
+    {LISTEN DATABASES "    migrations: {set: {'a b': c, d: [e], f: ~, g: ''}, backup: {dirs: x}}\n",
+	":7:24: databases.shop.migrations.set: expected a name of letters, digits and _ . : - as it stands "
+	"in "
+	"${name}, got \"a b\"\n"
+	":7:37: databases.shop.migrations.set.d: expected a text of 0 to 65536 bytes, got a list\n"
+	":7:45: databases.shop.migrations.set.f: expected a text of 0 to 65536 bytes, got nothing\n"
+	":7:65: databases.shop.migrations.backup: unknown key \"dirs\"; did you mean \"dir\"?\n"},
     /* addresses */
     {"listen: {address: 6432}\n" DATABASES,
 	":1:19: listen[0].address: expected host:port, [v6]:port or unix:/path, got \"6432\"\n"},

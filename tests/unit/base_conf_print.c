@@ -174,6 +174,10 @@ static const struct variety varieties[] = {
     {"exempt_roles", {"[]", "backup", "[a, b]", "['x y', \"\\\"\", 'null']"}},
     {"ramp", {"1", "1000000", "5", "6"}},
     {"dir", {"m", "/m", "../m", "\"m n\""}},
+    {"set", {"{}", "{a: b}", "{owner: \"x\\ny\", a.b-c: ''}", "{a: '1', b: \"\\u00e9\", c: '#'}"}},
+    {"lock_attempts", {"1", "1000", "2", "3"}},
+    {"backup",
+	{"{}", "{dir: b}", "{command: [pg_dump, -Fc, \"a b\", pg_dump]}", "{command: x, dir: \"/b c\"}"}},
 };
 static const char *const groups[][2] = {
     {"dbname", "upstream"},
@@ -190,6 +194,9 @@ static const char *const groups[][2] = {
     {"exempt_roles", "fence"},
     {"ramp", "release"},
     {"dir", "migrations"},
+    {"set", "migrations"},
+    {"lock_attempts", "migrations"},
+    {"backup", "migrations"},
 };
 
 static const char *group_of(const char *key)

@@ -135,7 +135,9 @@ static void test_values(void **state)
 		  "    drain: {timeout: 2m, on_timeout: terminate, attempts: 1, pause: 0}\n"
 		  "    fence: {strangers: stop, exempt_roles: [x]}\n"
 		  "    release: {ramp: 1}\n"
-		  "    migrations: {dir: m, lock_timeout: 0}\n"
+		  "    migrations: {dir: m, lock_timeout: 0, format: golang-migrate, statement_timeout: 1m,\n"
+		  "      set: {owner: app, a.b: '', 'c': 'x y'}, lock_attempts: 3, deadline: 2h,\n"
+		  "      backup: {command: [sh, -c, -c], dir: b}}\n"
 		  "workers: 3\n"
 		  "log: {format: json, level: error, to: syslog}\n");
 	const struct conf_listen *first = &conf->listen[0], *second = &conf->listen[1];
@@ -197,6 +199,19 @@ static void test_values(void **state)
 	assert_true(!any->fence.terminate_strangers && any->fence.exempt_count == 1);
 	assert_int_equal(any->release.ramp, 1);
 	assert_string_equal(any->migrations.dir, "/etc/headgate/m");
+	assert_int_equal(any->migrations.format, 3);
+	assert_true(any->migrations.lock_timeout_ns == 0 && any->migrations.lock_attempts == 3);
+	assert_true(any->migrations.statement_timeout_ns == 60 * CLOCK_S &&
+	    any->migrations.deadline_ns == 7200 * CLOCK_S);
+	assert_int_equal(any->migrations.set_count, 3);
+	assert_string_equal(any->migrations.set[0].name, "owner");
+	assert_string_equal(any->migrations.set[0].value, "app");
+	assert_string_equal(any->migrations.set[1].value, "");
+	assert_string_equal(any->migrations.set[2].value, "x y");
+	assert_int_equal(any->migrations.backup.command_count, 3);
+	assert_string_equal(any->migrations.backup.command[2], "-c");
+	assert_null(any->migrations.backup.command[3]);
+	assert_string_equal(any->migrations.backup.dir, "/etc/headgate/b");
 	conf_unref(&conf);
 }
 
