@@ -4,6 +4,8 @@
 #ifndef CTL_CLI_H
 #define CTL_CLI_H
 
+#define CLI_DEFAULT_CONFIG "/etc/headgate/headgate.yaml"
+
 enum cli_exit { CLI_OK = 0, CLI_FAILED = 1, CLI_USAGE = 2, CLI_CONFIG = 3, CLI_UNREACHABLE = 4 };
 
 int cli_main(int argc, char **argv);

@@ -1,6 +1,6 @@
 /* The two grammars are libpq's: conninfo_parse() and conninfo_uri_parse() in fe-connect.c
  * (documentation: "Connection Strings"). */
-#include "conf_dsn.h"
+#include "base/conf_dsn.h"
 
 #include <ctype.h>
 #include <stdbool.h>

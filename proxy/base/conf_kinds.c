@@ -6,8 +6,8 @@
 #include <string.h>
 
 #include "base/clock.h"
+#include "base/conf_dsn.h"
 #include "base/mem.h"
-#include "conf_dsn.h"
 
 #define HEAD_EXPECTED                                                                                        \
 	"a head (1 to 64 visible ASCII characters other than + , @ ; ' \" and \\; up to 16, joined by +)"

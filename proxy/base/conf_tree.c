@@ -7,8 +7,8 @@
 
 #include <yaml.h>
 
+#include "base/conf_dsn.h"
 #include "base/mem.h"
-#include "conf_dsn.h"
 
 struct tree {
 	yaml_parser_t parser;

@@ -7,8 +7,6 @@
 
 #include "base/conf.h"
 
-#define DEFAULT_CONFIG "/etc/headgate/headgate.yaml"
-
 static int cmd_version(int argc, char **argv);
 static int cmd_help(int argc, char **argv);
 
@@ -47,7 +45,7 @@ static void overview(FILE *to)
 		    subcommands[i].example);
 	fputs("\n"
 	      "Every command explains itself: headgate COMMAND --help. All read -c FILE, $HEADGATE_CONFIG "
-	      "or " DEFAULT_CONFIG ".\n"
+	      "or " CLI_DEFAULT_CONFIG ".\n"
 	      "\n"
 	      "Exit status: 0 done; 1 failed (status: a gate is not open); 2 wrong usage; 3 wrong "
 	      "configuration;\n"
@@ -145,7 +143,7 @@ struct conf *cli_conf(const char *path)
 	const char *from = getenv("HEADGATE_CONFIG");
 	struct conf_errors errors = {0};
 	if (!path)
-		path = from && from[0] ? from : DEFAULT_CONFIG;
+		path = from && from[0] ? from : CLI_DEFAULT_CONFIG;
 	struct conf *conf = conf_load(path, &errors);
 	for (unsigned i = 0; i < errors.count; i++)
 		fprintf(stderr, "%s\n", errors.lines[i]);

@@ -2,9 +2,10 @@
  * it, the catalog, the connection, and what the ledger keeps.
  *
  * Where they look. With a configuration file (-c, $HEADGATE_CONFIG, or the default where that exists): the
- * section that -d names says all, --url and --dir go over it. Without one: the database is --url or
- * $DATABASE_URL, the folder --dir or "migrations", the reader is `headgate`, and everything else is at its
- * default. A command that needs no database asks for none.
+ * section that -d names says all; --dir goes over it, and so does --url, which without -c and -d means that
+ * no configuration is looked at. Without one: the database is --url or $DATABASE_URL, the folder --dir or
+ * "migrations", the reader is `headgate`, and everything else is at its default. A command that needs no
+ * database asks for none.
  *
  *   int cmd_heads(int argc, char **argv)
  *   {
@@ -81,6 +82,7 @@ struct migrate {
 	const struct conf_database *section; /* NULL: no configuration and no url */
 	const char *name;                    /* of the database, for people */
 	const char *dir;                     /* of the migrations */
+	enum catalog_format format;
 	char *dsn, *dbname; /* for runs; dsn NULL: no database was named; dbname NULL: the dsn's */
 
 	struct catalog *catalog;
@@ -119,7 +121,7 @@ bool migrate_fails_by(struct migrate *m, const char *what, const struct pq_now_e
 
 /* The options of catalog_parse() for this command, to read other folders alike. */
 struct catalog_options migrate_catalog_options(const struct migrate *m);
-/* How the database is named in messages: "shop", or the url without its password. */
+/* How the database is named in messages: "shop". */
 const char *migrate_database(const struct migrate *m);
 
 #endif

@@ -46,13 +46,32 @@ PAGE = "conf/man/headgate.1"
 subcommands = set(re.findall(r'^    \{"(\w+)", cmd_', text("proxy/ctl/cli.c"), re.M))
 both_ways(PAGE, set(re.findall(r"^\.Ss (\w+)$", part(PAGE, "Sh", "COMMANDS"), re.M)), subcommands, "subcommand")
 options = {name: set() for name in subcommands}
+
+
+def tables(source):
+    """The option tables of a source: place, names. Of getopt_long()'s kind, and of options.h's."""
+    for table in re.finditer(r"static const struct option \w+\[\] = \{(.*?)\n\t\};", source, re.S):
+        yield table.start(), set(re.findall(r'\{"([\w-]+)", (?:no|required)_argument', table[1]))
+    for table in re.finditer(r"const struct command_option \w+\[\] = \{(.*?)\n\t*\};", source, re.S):
+        names = set(re.findall(r'\.name = "([\w-]+)"', table[1]))
+        yield table.start(), names | {"help"}
+
+
+# What every command that begins with migrate_open() takes besides its own.
+shared = set().union(*(names for _, names in tables(text("proxy/ctl/migrate.c")))) - {"verbose"}
 for path in sorted((top / "proxy/ctl").glob("*.c")):
     source = path.read_text()
     commands = [(m.start(), m[1]) for m in re.finditer(r"^int cmd_(\w+)\(int argc", source, re.M)]
-    for table in re.finditer(r"static const struct option \w+\[\] = \{(.*?)\n\t\};", source, re.S):
-        before = [name for at, name in commands if at < table.start()]
+    if not commands:
+        continue
+    for place, names in tables(source):
+        before = [name for at, name in commands if at < place]
         owner = before[-1] if before else commands[0][1]  # in the command's function, or in one that stands before it
-        options.setdefault(owner, set()).update(re.findall(r'\{"([\w-]+)", (?:no|required)_argument', table[1]))
+        options.setdefault(owner, set()).update(names)
+    for use in re.finditer(r"\bmigrate_open\(", source):
+        before = [name for at, name in commands if at < use.start()]
+        owner = before[-1] if before else commands[0][1]
+        options.setdefault(owner, set()).update(shared | ({"verbose"} if ".verbose_too = true" in source else set()))
 for name in subcommands:
     real = options[name]
     told = set(re.findall(r"^\.It .*?Fl -([\w-]+)", part(PAGE, "Ss", name), re.M))

@@ -1,4 +1,4 @@
-/* libpq connection strings, as far as hiding their secrets needs. */
+/* libpq connection strings, as far as hiding their secrets needs: for what is printed. */
 #ifndef BASE_CONF_DSN_H
 #define BASE_CONF_DSN_H
 
