@@ -54,12 +54,12 @@ enum conf_carrier {
 	CARRIER_COUNT
 };
 enum conf_accept { ACCEPT_EXACT, ACCEPT_COMPATIBLE, ACCEPT_WINDOW };
-enum conf_order { CONF_ORDER_NONE, CONF_ORDER_NUMERIC, CONF_ORDER_TEXT, CONF_ORDER_LIST };
+enum conf_order { CONF_ORDER_TOOL, CONF_ORDER_NONE, CONF_ORDER_NUMERIC, CONF_ORDER_TEXT, CONF_ORDER_LIST };
 enum conf_on_timeout { TIMEOUT_ABORT, TIMEOUT_CANCEL, TIMEOUT_TERMINATE };
 
 struct conf_recorded {
 	char *reader;    /* alembic, headgate, sql, ...: checked by the schema wing's table of readers */
-	char *schema;    /* default public (alembic), headgate (headgate) */
+	char *schema;    /* NULL: the tool's own default */
 	char *table;     /* NULL: the tool's own default */
 	char *statement; /* reader sql: returns rows (head text[, state text]) */
 	enum conf_order order; /* where there is no graph: how heads compare */

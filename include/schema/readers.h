@@ -1,6 +1,6 @@
 /* The recorded version, tool by tool: where each keeps it, and what its rows mean. One table; a further tool
- * is one row in readers.c and one test. Pure: statements are text, rows come in by a function. The values are
- * untrusted text (applications may write those tables). */
+ * is one row in readers_tools.c and one test. Pure: statements are text, rows come in by a function. The
+ * values are untrusted text (applications may write those tables). */
 #ifndef SCHEMA_READERS_H
 #define SCHEMA_READERS_H
 
@@ -21,8 +21,8 @@ struct reader_rows {
  * instead. */
 bool reader_check(const struct conf_recorded *section, char *error, size_t error_size);
 
-/* The one statement that reads the version: every name qualified and quoted, few rows, short values. To be
- * freed. The section was checked. */
+/* The one statement that reads the version: every table qualified and quoted, few rows, short values. To be
+ * run with an empty search_path, as net/pq.h leaves it. To be freed. The section was checked. */
 char *reader_sql(const struct conf_recorded *section);
 
 /* What its rows say. *out is overwritten, its old value not freed; recorded_free() it. */
@@ -38,8 +38,14 @@ bool reader_failed(const char *sqlstate, const char *message, struct recorded *o
 /* The table on which `headgate init` puts its trigger, qualified and quoted; NULL when the reader has none.
  * To be freed. */
 char *reader_table(const struct conf_recorded *section);
+/* The same for the second table that some readers read, such as the tool's lock; NULL: there is none. */
+char *reader_second_table(const struct conf_recorded *section);
 
-/* "alembic, headgate, sql": for messages. */
+/* How the ids compare where there is no graph: as the configuration says, or as the tool itself orders them.
+ * Never CONF_ORDER_TOOL. */
+enum conf_order reader_order(const struct conf_recorded *section);
+
+/* "alembic, atlas, ...": for messages; valid until this thread's next call. */
 const char *reader_names(void);
 
 void recorded_free(struct recorded *recorded); /* leaves a zeroed struct */

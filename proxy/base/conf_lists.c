@@ -169,7 +169,7 @@ static void order_read(
 		return;
 	}
 	char *near = node->kind == NODE_TEXT ? conf_nearest(setting->words, node->text) : NULL;
-	conf_expected(reading, node, near, "none, numeric, text or a list of heads, oldest first");
+	conf_expected(reading, node, near, "tool, none, numeric, text or a list of heads, oldest first");
 	mem_free(&near);
 }
 

@@ -79,21 +79,11 @@ static void rules_upstream(struct here here, const struct conf_database *databas
 			    database->upstream.address[i].text);
 }
 
-/* Readers are the schema wing's business, but where a tool keeps its table by itself is a default like
- * others. */
-static void recorded_defaults(struct conf_recorded *recorded)
-{
-	if (recorded->schema != NULL || strcmp(recorded->reader, "sql") == 0)
-		return;
-	recorded->schema = mem_strdup(strcmp(recorded->reader, "headgate") == 0 ? "headgate" : "public");
-}
-
 void conf_rules_database(
     struct reading *reading, struct conf_database *database, const struct conf_node *map, const char *path)
 {
 	struct here here = {reading, map, path};
 	char low[32], high[32];
-	recorded_defaults(&database->recorded);
 	if (database->control.run_dsn == NULL)
 		database->control.run_dsn = mem_strdup(database->control.dsn);
 	rules_upstream(here, database);

@@ -7,6 +7,7 @@
 #include "base/mem.h"
 #include "net/tls.h"
 #include "schema/link.h"
+#include "schema/readers.h"
 
 static bool parse_heads(const struct conf_database *section, const char *key, const char *text,
     struct heads *out, char *error, size_t error_size)
@@ -22,6 +23,7 @@ static bool parse_heads(const struct conf_database *section, const char *key, co
 static enum gate_order order(enum conf_order from)
 {
 	switch (from) {
+	case CONF_ORDER_TOOL: /* reader_order() says which */
 	case CONF_ORDER_NONE:
 		return ORDER_NONE;
 	case CONF_ORDER_NUMERIC:
@@ -58,7 +60,7 @@ static bool fill_policy(
 	policy->ahead_hold_ns = section->ahead_hold_ns;
 	policy->on_failed = section->on_failed_hold ? ANSWER_HOLD : ANSWER_REJECT;
 	policy->disclose = section->disclose;
-	policy->order = order(section->recorded.order);
+	policy->order = order(reader_order(&section->recorded));
 	switch (section->undeclared) {
 	case CONF_UNDECLARED_REJECT:
 		policy->undeclared = UNDECLARED_REJECT;

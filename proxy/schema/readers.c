@@ -4,119 +4,16 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "base/log.h"
 #include "base/mem.h"
+#include "readers_private.h"
 
-struct reader {
-	const char *name;
-	const char *schema, *table; /* the tool's own; NULL: the reader has no table */
-	bool fixed;                 /* they cannot be configured */
-	const char *select;         /* the select list, where the statement is the common one */
-	void (*recorded)(const struct reader_rows *rows, struct recorded *out);
-};
-
-static const char *cell(const struct reader_rows *rows, unsigned row, unsigned column)
-{
-	return rows->cell(rows->handle, row, column);
-}
-
-/* Values of the table are shown cut: they may be anything. */
-static void unreadable(struct recorded *out, unsigned row, const char *value, const char *why)
-{
-	/* First the text: value may be of the heads. */
-	char *detail = value != NULL ? mem_printf("row %u, \"%.80s\": %s", row + 1, value, why)
-				     : mem_printf("row %u: %s", row + 1, why);
-	recorded_free(out);
-	out->state = RECORDED_UNREADABLE;
-	out->detail = detail;
-}
-
-/* A row, a head: Alembic's rows are its unmerged heads, an empty table is its base. */
-static void rows_are_heads(const struct reader_rows *rows, struct recorded *out)
-{
-	out->state = rows->rows > 0 ? RECORDED_CLEAN : RECORDED_EMPTY;
-	for (unsigned i = 0; i < rows->rows; i++) {
-		const char *head = cell(rows, i, 0), *why = "it is NULL";
-		if (head == NULL || !heads_add(&out->heads, head, strlen(head), &why)) {
-			unreadable(out, i, head, why);
-			return;
-		}
-	}
-}
-
-/* In the order of their weight: of several rows the gravest counts. */
-static const enum recorded_state states[] = {
-    RECORDED_CLEAN, RECORDED_EMPTY, RECORDED_ABSENT, RECORDED_RUNNING, RECORDED_FAILED, RECORDED_UNREADABLE};
-#define STATES (sizeof(states) / sizeof(states[0]))
-
-static bool state_named(const char *name, size_t *weight)
-{
-	for (size_t i = 0; i < STATES; i++) {
-		if (strcmp(name, recorded_state_name(states[i])) == 0) {
-			*weight = i;
-			return true;
-		}
-	}
-	return false;
-}
-
-/* The user's statement: column 1 a head or NULL, column 2, where there is one, a state or NULL. */
-static void rows_of_the_user(const struct reader_rows *rows, struct recorded *out)
-{
-	size_t gravest = 0;
-	bool stated = false;
-
-	if (rows->columns != 1 && rows->columns != 2) {
-		out->state = RECORDED_UNREADABLE;
-		out->detail = mem_printf(
-		    "the statement returns %u columns: one is expected, the head, or two, head and state",
-		    rows->columns);
-		return;
-	}
-	for (unsigned i = 0; i < rows->rows; i++) {
-		const char *head = cell(rows, i, 0), *why = NULL;
-		const char *state = rows->columns == 2 ? cell(rows, i, 1) : NULL;
-		size_t weight = 0;
-		if (state != NULL && !state_named(state, &weight)) {
-			unreadable(out, i, state,
-			    "no state: clean, empty, absent, running, failed or unreadable is expected");
-			return;
-		}
-		if (head != NULL && !heads_add(&out->heads, head, strlen(head), &why)) {
-			unreadable(out, i, head, why);
-			return;
-		}
-		stated |= state != NULL;
-		gravest = weight > gravest ? weight : gravest;
-	}
-	out->state = stated && gravest > 0 ? states[gravest]
-	    : heads_is_none(&out->heads)   ? RECORDED_EMPTY
-					   : RECORDED_CLEAN;
-	if (!heads_is_none(&out->heads) && (out->state == RECORDED_EMPTY || out->state == RECORDED_ABSENT))
-		unreadable(out, 0, heads_text(&out->heads),
-		    "the statement returns a head and says that there is none");
-	else if (out->state >= RECORDED_RUNNING)
-		out->detail = mem_printf("the statement says %s", recorded_state_name(out->state));
-}
-
-static const struct reader readers[] = {
-    {.name = "alembic",
-	.schema = "public",
-	.table = "alembic_version",
-	.select = "version_num",
-	.recorded = rows_are_heads},
-    {.name = "headgate",
-	.schema = "headgate",
-	.table = "head",
-	.fixed = true,
-	.select = "head",
-	.recorded = rows_are_heads},
-    {.name = "sql", .recorded = rows_of_the_user},
-};
-#define READERS (sizeof(readers) / sizeof(readers[0]))
+#define DETAIL_CHARACTERS  300
+#define COLUMNS_CHARACTERS 1000
 
 static const struct reader *reader_find(const char *name)
 {
-	for (size_t i = 0; i < READERS; i++)
+	for (unsigned i = 0; i < readers_count; i++)
 		if (name != NULL && strcmp(readers[i].name, name) == 0)
 			return &readers[i];
 	return NULL;
@@ -124,9 +21,9 @@ static const struct reader *reader_find(const char *name)
 
 const char *reader_names(void)
 {
-	static _Thread_local char names[200];
+	static _Thread_local char names[600];
 	size_t n = 0;
-	for (size_t i = 0; i < READERS && n < sizeof(names); i++)
+	for (unsigned i = 0; i < readers_count && n < sizeof(names); i++)
 		n += (size_t)snprintf(
 		    names + n, sizeof(names) - n, "%s%s", i > 0 ? ", " : "", readers[i].name);
 	return names;
@@ -234,17 +131,48 @@ char *sql_literal(const char *text)
 	return out;
 }
 
+static const char *table_name(const struct reader *reader, const struct conf_recorded *section)
+{
+	return section->table != NULL ? section->table : reader->table;
+}
+
+/* "schema"."table" of the tool's, the latter with this end. */
+static char *qualified(
+    const struct reader *reader, const struct conf_recorded *section, const char *name, const char *end)
+{
+	char *whole = mem_printf("%s%s", name, end);
+	char *schema = sql_identifier(section->schema != NULL ? section->schema : reader->schema);
+	char *table = sql_identifier(whole);
+	char *both = mem_printf("%s.%s", schema, table);
+	mem_free(&whole);
+	mem_free(&schema);
+	mem_free(&table);
+	return both;
+}
+
 char *reader_table(const struct conf_recorded *section)
 {
 	const struct reader *reader = reader_find(section->reader);
 	if (reader == NULL || reader->table == NULL)
 		return NULL;
-	char *schema = sql_identifier(section->schema != NULL ? section->schema : reader->schema);
-	char *table = sql_identifier(section->table != NULL ? section->table : reader->table);
-	char *both = mem_printf("%s.%s", schema, table);
-	mem_free(&schema);
-	mem_free(&table);
-	return both;
+	return qualified(reader, section, table_name(reader, section), "");
+}
+
+char *reader_second_table(const struct conf_recorded *section)
+{
+	const struct reader *reader = reader_find(section->reader);
+	if (reader == NULL || reader->also == NULL)
+		return NULL;
+	return reader->suffix ? qualified(reader, section, table_name(reader, section), reader->also)
+			      : qualified(reader, section, reader->also, "");
+}
+
+enum conf_order reader_order(const struct conf_recorded *section)
+{
+	const struct reader *reader = reader_find(section->reader);
+	if (section->order != CONF_ORDER_TOOL)
+		return section->order;
+	return reader != NULL ? reader->order : CONF_ORDER_NONE;
 }
 
 /* The trailing semicolon that people write. */
@@ -256,6 +184,73 @@ static size_t statement_length(const char *statement)
 	return n;
 }
 
+/* The columns named in one list or two, each as `before"name"`. */
+static void put_columns(FILE *to, const struct reader *reader, const char *before)
+{
+	const char *const lists[] = {reader->columns, reader->optional};
+	for (size_t i = 0; i < sizeof(lists) / sizeof(lists[0]) && lists[i] != NULL; i++) {
+		for (const char *at = lists[i]; *at != '\0'; at += *at == ',') {
+			size_t n = strcspn(at, ",");
+			fprintf(to, "%s%s\"%.*s\"", i > 0 || at > lists[i] ? ", " : "", before, (int)n, at);
+			at += n;
+		}
+	}
+}
+
+/* A piece of a reader's SQL, its tables put in. */
+static void put(FILE *to, const struct reader *reader, const char *piece, const char *table, const char *also)
+{
+	static const char rows[] = "{rows}", second[] = "{also}";
+	while (*piece != '\0') {
+		if (strncmp(piece, rows, sizeof(rows) - 1) == 0) {
+			fputs("(SELECT ", to);
+			put_columns(to, reader, "");
+			fprintf(to, " FROM %s)", table);
+			piece += sizeof(rows) - 1;
+		} else if (strncmp(piece, second, sizeof(second) - 1) == 0) {
+			fputs(also, to);
+			piece += sizeof(second) - 1;
+		} else {
+			fputc(*piece++, to);
+		}
+	}
+}
+
+/* Inside the sub-select r a column that the table has not is found one level further out, in `missing`, and
+ * is NULL. So a table of another tool's is read without an error, and k says what it has. Values are cut one
+ * character beyond what a head may have, and rows one beyond what a set may hold: too much is noticed and
+ * never travels. */
+static void put_statement(FILE *to, const struct reader *reader, const char *table, const char *also)
+{
+	char *name = sql_literal(table);
+	fprintf(to,
+	    "SELECT pg_catalog.left(r.head, %d), r.state, pg_catalog.left(r.detail, %d), k.columns FROM "
+	    "(SELECT pg_catalog.left(pg_catalog.string_agg(attname::text, ',' ORDER BY attnum), %d) AS "
+	    "columns FROM "
+	    "pg_catalog.pg_attribute WHERE attrelid = %s::pg_catalog.regclass AND attnum > 0 AND NOT "
+	    "attisdropped) AS k "
+	    "CROSS JOIN (SELECT ",
+	    HEAD_BYTES + 1, DETAIL_CHARACTERS, COLUMNS_CHARACTERS, name);
+	put_columns(to, reader, "NULL::text AS ");
+	fputs(") AS missing LEFT JOIN LATERAL (", to);
+	if (reader->trouble != NULL) {
+		fputs("(SELECT NULL::text AS head, t.state::text, t.detail::text FROM (", to);
+		put(to, reader, reader->trouble, table, also);
+		fputs(") AS t LIMIT 1) UNION ALL ", to);
+	}
+	fputs("(SELECT (", to);
+	put(to, reader, reader->head, table, also);
+	fputs(")::text AS head, NULL::text AS state, NULL::text AS detail FROM ", to);
+	put(to, reader, reader->from != NULL ? reader->from : "{rows}", table, also);
+	fputs(" AS h", to);
+	if (reader->where != NULL)
+		fprintf(to, " WHERE %s", reader->where);
+	if (reader->last != NULL)
+		fprintf(to, " ORDER BY %s LIMIT 1", reader->last);
+	fprintf(to, ")) AS r ON true LIMIT %d", HEADS_COUNT + 2);
+	mem_free(&name);
+}
+
 char *reader_sql(const struct conf_recorded *section)
 {
 	const struct reader *reader = reader_find(section->reader);
@@ -264,19 +259,27 @@ char *reader_sql(const struct conf_recorded *section)
 	if (reader->table == NULL)
 		return mem_printf("SELECT * FROM (%.*s\n) AS recorded LIMIT %d",
 		    (int)statement_length(section->statement), section->statement, HEADS_COUNT + 1);
-	char *table = reader_table(section);
-	/* And one character more than a head may have: a value of any size is noticed and never travels. */
-	char *sql = mem_printf("SELECT pg_catalog.left(%s::pg_catalog.text, %d) FROM %s LIMIT %d",
-	    reader->select, HEAD_BYTES + 1, table, HEADS_COUNT + 1);
+	char *table = reader_table(section), *also = reader_second_table(section), *sql = NULL;
+	size_t size;
+	FILE *to = open_memstream(&sql, &size);
+	if (to == NULL)
+		log_panic("reader: no memory for a statement");
+	put_statement(to, reader, table, also);
+	fclose(to);
 	mem_free(&table);
+	mem_free(&also);
 	return sql;
 }
 
 void reader_recorded(
     const struct conf_recorded *section, const struct reader_rows *rows, struct recorded *out)
 {
+	const struct reader *reader = reader_find(section->reader);
 	*out = (struct recorded){.heads = heads_none()};
-	reader_find(section->reader)->recorded(rows, out);
+	if (reader->table == NULL)
+		reader_rows_of_the_user(rows, out);
+	else
+		reader_rows_of_the_tool(reader, table_name(reader, section), rows, out);
 }
 
 bool reader_failed(const char *sqlstate, const char *message, struct recorded *out)

@@ -163,8 +163,8 @@ static const struct wrong wrongs[] = {
 	":6:37: databases.shop.recorded.order: expected one head an item, got \"a+b\"\n"},
     {LISTEN SHOP "    upstream: {address: b:2}\n    control: {dsn: d}\n    recorded: {reader: sql, order: "
 		 "numerical}\n",
-	":6:36: databases.shop.recorded.order: expected none, numeric, text or a list of heads, oldest "
-	"first, got \"numerical\"; did you mean \"numeric\"?\n"},
+	":6:36: databases.shop.recorded.order: expected tool, none, numeric, text or a list of heads, "
+	"oldest first, got \"numerical\"; did you mean \"numeric\"?\n"},
     {LISTEN DATABASES "    migrations: {format: flywy, set: [a], backup: {command: {a: b}}}\n",
 	":7:26: databases.shop.migrations.format: expected auto, native, dbmate, golang-migrate, diesel, "
 	"goose, sql-migrate, flyway or alembic, got \"flywy\"; did you mean \"flyway\"?\n"

@@ -283,8 +283,8 @@ static void test_each(void **state)
 	    {"databases.shop.ahead", "{hold: 1500ms}|reject"},
 	    {"databases.shop.pins", "[a, b]|"},
 	    {"databases.shop.hold.max", "31s|30s"},
-	    {"databases.shop.recorded.order", "[1, 2]|none"},
-	    {"databases.shop.recorded.schema", "public|"},
+	    {"databases.shop.recorded.order", "[1, 2]|tool"},
+	    {"databases.shop.recorded.schema", "|"},
 	};
 	(void)state;
 	struct conf *conf =

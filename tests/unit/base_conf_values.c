@@ -55,9 +55,9 @@ static void test_defaults(void **state)
 	assert_null(shop->upstream.dbname);
 	assert_string_equal(shop->control.run_dsn, "d");
 	assert_int_equal(shop->control.max_databases, 64);
-	assert_string_equal(shop->recorded.schema, "public");
+	assert_null(shop->recorded.schema);
 	assert_null(shop->recorded.table);
-	assert_int_equal(shop->recorded.order, CONF_ORDER_NONE);
+	assert_int_equal(shop->recorded.order, CONF_ORDER_TOOL);
 	assert_int_equal(shop->declare_count, CARRIER_COUNT);
 	for (unsigned i = 0; i < CARRIER_COUNT; i++)
 		assert_int_equal(shop->declare[i], i);
@@ -186,7 +186,7 @@ static void test_values(void **state)
 	assert_string_equal(any->upstream.address[1].host, "b");
 	assert_int_equal(any->upstream.tls.negotiation, TLS_NEGOTIATE_DIRECT);
 	assert_int_equal(any->upstream.tls.min_version, TLS_1_3);
-	assert_string_equal(any->recorded.schema, "headgate");
+	assert_null(any->recorded.schema);
 	assert_int_equal(any->recorded.order, CONF_ORDER_NUMERIC);
 	assert_int_equal(any->accept, ACCEPT_COMPATIBLE);
 	assert_int_equal(any->undeclared, CONF_UNDECLARED_ADMIT);

@@ -11,7 +11,7 @@
 
 struct cells {
 	unsigned rows, columns;
-	const char *at[20][3];
+	const char *at[20][4];
 };
 
 static const char *cell(const void *handle, unsigned row, unsigned column)
@@ -23,6 +23,8 @@ static const char *cell(const void *handle, unsigned row, unsigned column)
 
 #define LONG64 "aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa"
 
+#define PRISMA "migration_name,started_at,finished_at,rolled_back_at,logs"
+
 static const struct {
 	const char *reader;
 	struct cells cells;
@@ -30,23 +32,53 @@ static const struct {
 	const char *heads;  /* NULL: none */
 	const char *detail; /* a part of it; NULL: none */
 } rows_table[] = {
-    {"alembic", {0, 1, {{0}}}, RECORDED_EMPTY, NULL, NULL},
-    {"alembic", {1, 1, {{"ae1027a6acf"}}}, RECORDED_CLEAN, "ae1027a6acf", NULL},
-    {"alembic", {2, 1, {{"b2"}, {"a1"}}}, RECORDED_CLEAN, "a1+b2", NULL},
-    {"alembic", {2, 1, {{"a1"}, {NULL}}}, RECORDED_UNREADABLE, NULL, "row 2"},
-    {"alembic", {1, 1, {{""}}}, RECORDED_UNREADABLE, NULL, "row 1"},
-    {"alembic", {2, 1, {{"a1"}, {"a b"}}}, RECORDED_UNREADABLE, NULL, "row 2, \"a b\""},
-    {"alembic", {1, 1, {{"x'; DROP TABLE t; --"}}}, RECORDED_UNREADABLE, NULL, "row 1"},
-    {"alembic", {1, 1, {{"a+b"}}}, RECORDED_UNREADABLE, NULL, "row 1"},
-    {"alembic", {1, 1, {{LONG64}}}, RECORDED_CLEAN, LONG64, NULL},
-    {"alembic", {1, 1, {{LONG64 "a"}}}, RECORDED_UNREADABLE, NULL, "longer"},
+    {"alembic", {1, 4, {{NULL, NULL, NULL, "version_num"}}}, RECORDED_EMPTY, NULL, NULL},
+    {"alembic", {1, 4, {{"ae1027a6acf", NULL, NULL, "version_num"}}}, RECORDED_CLEAN, "ae1027a6acf", NULL},
+    {"alembic", {2, 4, {{"b2", NULL, NULL, "version_num,x"}, {"a1"}}}, RECORDED_CLEAN, "a1+b2", NULL},
+    {"alembic", {1, 4, {{"", NULL, NULL, "version_num"}}}, RECORDED_UNREADABLE, NULL, "row 1"},
+    {"alembic", {2, 4, {{"a1", NULL, NULL, "version_num"}, {"a b"}}}, RECORDED_UNREADABLE, NULL,
+	"row 2, \"a b\""},
+    {"alembic", {1, 4, {{"x'; DROP TABLE t; --", NULL, NULL, "version_num"}}}, RECORDED_UNREADABLE, NULL,
+	"row 1"},
+    {"alembic", {1, 4, {{"a+b", NULL, NULL, "version_num"}}}, RECORDED_UNREADABLE, NULL, "the reader sql"},
+    {"alembic", {1, 4, {{LONG64, NULL, NULL, "version_num"}}}, RECORDED_CLEAN, LONG64, NULL},
+    {"alembic", {1, 4, {{LONG64 "a", NULL, NULL, "version_num"}}}, RECORDED_UNREADABLE, NULL, "longer"},
+    {"alembic", {1, 4, {{NULL, NULL, NULL, "version"}}}, RECORDED_UNREADABLE, NULL,
+	"no column version_num, as alembic makes it, only version"},
+    {"alembic", {1, 4, {{"a1", NULL, NULL, NULL}}}, RECORDED_UNREADABLE, NULL, "no columns"},
+    {"alembic", {0, 4, {{0}}}, RECORDED_UNREADABLE, NULL, "no columns"},
+    {"alembic", {1, 1, {{"a1"}}}, RECORDED_UNREADABLE, NULL, "no columns"},
     {"alembic",
-	{17, 1,
-	    {{"1"}, {"2"}, {"3"}, {"4"}, {"5"}, {"6"}, {"7"}, {"8"}, {"9"}, {"10"}, {"11"}, {"12"}, {"13"},
-		{"14"}, {"15"}, {"16"}, {"17"}}},
+	{17, 4,
+	    {{"1", NULL, NULL, "version_num"}, {"2"}, {"3"}, {"4"}, {"5"}, {"6"}, {"7"}, {"8"}, {"9"}, {"10"},
+		{"11"}, {"12"}, {"13"}, {"14"}, {"15"}, {"16"}, {"17"}}},
 	RECORDED_UNREADABLE, NULL, "16"},
-    {"headgate", {0, 1, {{0}}}, RECORDED_EMPTY, NULL, NULL},
-    {"headgate", {1, 1, {{"0007"}}}, RECORDED_CLEAN, "0007", NULL},
+    {"prisma", {1, 4, {{"m1", "running", "m2 runs", PRISMA}}}, RECORDED_RUNNING, "m1", "m2 runs"},
+    {"prisma", {2, 4, {{NULL, "failed", "m2 failed", PRISMA}, {"m1", "running", "m3 runs"}}}, RECORDED_FAILED,
+	"m1", "m2 failed"},
+    {"prisma", {2, 4, {{NULL, "unreadable", "a tie", PRISMA}, {"m1"}}}, RECORDED_UNREADABLE, NULL, "a tie"},
+    {"prisma", {1, 4, {{NULL, "failed", NULL, PRISMA}}}, RECORDED_FAILED, NULL, "failed"},
+    {"headgate", {1, 4, {{NULL, NULL, NULL, "head,run_id"}}}, RECORDED_EMPTY, NULL, NULL},
+    {"headgate", {1, 4, {{"0007", NULL, NULL, "head,run_id"}}}, RECORDED_CLEAN, "0007", NULL},
+    {"rails", {1, 4, {{"7", NULL, NULL, "version"}}}, RECORDED_CLEAN, "7", NULL},
+    {"dbmate", {1, 4, {{"7", NULL, NULL, "version"}}}, RECORDED_CLEAN, "7", NULL},
+    {"rails", {1, 4, {{"7", NULL, NULL, "version,dirty"}}}, RECORDED_UNREADABLE, NULL,
+	"by its columns (version,dirty) the table is one of golang-migrate, not of rails"},
+    {"rails", {1, 4, {{"7", NULL, NULL, "inserted_at,version"}}}, RECORDED_UNREADABLE, NULL, "one of ecto,"},
+    {"rails", {1, 4, {{"7", NULL, NULL, "version,dirty,inserted_at"}}}, RECORDED_UNREADABLE, NULL,
+	"one of ecto or golang-migrate,"},
+    {"golang-migrate", {1, 4, {{"7", NULL, NULL, "version"}}}, RECORDED_UNREADABLE, NULL,
+	"no column dirty: by its columns (version) it is one of dbmate or rails"},
+    {"golang-migrate", {1, 4, {{"7", NULL, NULL, "versions"}}}, RECORDED_UNREADABLE, NULL,
+	"no column version, as golang-migrate makes it, only versions"},
+    {"golang-migrate", {1, 4, {{"7", NULL, NULL, "ver\"sion,,x"}}}, RECORDED_UNREADABLE, NULL,
+	"no column version"},
+    {"ecto", {1, 4, {{"7", NULL, NULL, "version,dirty"}}}, RECORDED_UNREADABLE, NULL,
+	"one of golang-migrate"},
+    {"laravel", {1, 4, {{NULL, NULL, NULL, "id,timestamp,name"}}}, RECORDED_UNREADABLE, NULL,
+	"one of typeorm"},
+    {"typeorm", {1, 4, {{NULL, NULL, NULL, "id,migration,batch"}}}, RECORDED_UNREADABLE, NULL,
+	"one of laravel"},
     {"sql", {0, 1, {{0}}}, RECORDED_EMPTY, NULL, NULL},
     {"sql", {1, 1, {{"42"}}}, RECORDED_CLEAN, "42", NULL},
     {"sql", {1, 1, {{NULL}}}, RECORDED_EMPTY, NULL, NULL},
@@ -91,35 +123,60 @@ static void rows_mean(void **state)
 
 #define S(text) ((char *)(uintptr_t)(text))
 
+static void assert_same(const char *a, const char *b)
+{
+	if (b == NULL)
+		assert_null(a);
+	else
+		assert_string_equal(a, b);
+}
+
 static void statements_are_qualified_and_quoted(void **state)
 {
 	(void)state;
 	const struct {
 		struct conf_recorded section;
-		const char *sql, *table;
+		const char *sql, *table, *second; /* sql: a part of it */
 	} table[] = {
 	    {{.reader = S("alembic")},
-		"SELECT pg_catalog.left(version_num::pg_catalog.text, 65) FROM "
-		"\"public\".\"alembic_version\" LIMIT 17",
-		"\"public\".\"alembic_version\""},
-	    {{.reader = S("alembic"), .schema = S("a\"b"), .table = S("x; y")},
-		"SELECT pg_catalog.left(version_num::pg_catalog.text, 65) FROM \"a\"\"b\".\"x; y\" LIMIT 17",
-		"\"a\"\"b\".\"x; y\""},
-	    {{.reader = S("headgate"), .schema = S("headgate")},
-		"SELECT pg_catalog.left(head::pg_catalog.text, 65) FROM \"headgate\".\"head\" LIMIT 17",
-		"\"headgate\".\"head\""},
+		"SELECT pg_catalog.left(r.head, 65), r.state, pg_catalog.left(r.detail, 300), k.columns FROM "
+		"(SELECT "
+		"pg_catalog.left(pg_catalog.string_agg(attname::text, ',' ORDER BY attnum), 1000) AS columns "
+		"FROM "
+		"pg_catalog.pg_attribute WHERE attrelid = "
+		"'\"public\".\"alembic_version\"'::pg_catalog.regclass "
+		"AND attnum > 0 AND NOT attisdropped) AS k CROSS JOIN (SELECT NULL::text AS \"version_num\") "
+		"AS "
+		"missing LEFT JOIN LATERAL ((SELECT (version_num)::text AS head, NULL::text AS state, "
+		"NULL::text AS "
+		"detail FROM (SELECT \"version_num\" FROM \"public\".\"alembic_version\") AS h)) AS r ON "
+		"true LIMIT "
+		"18",
+		"\"public\".\"alembic_version\"", NULL},
+	    {{.reader = S("alembic"), .schema = S("a\"b"), .table = S("x'; y")},
+		"'\"a\"\"b\".\"x''; y\"'::pg_catalog.regclass", "\"a\"\"b\".\"x'; y\"", NULL},
+	    {{.reader = S("headgate")}, "FROM \"headgate\".\"head\")", "\"headgate\".\"head\"", NULL},
+	    {{.reader = S("knex"), .table = S("m\"g")}, "FROM \"public\".\"m\"\"g_lock\" WHERE",
+		"\"public\".\"m\"\"g\"", "\"public\".\"m\"\"g_lock\""},
+	    {{.reader = S("sqitch"), .schema = S("reg")}, "FROM \"reg\".\"events\" ORDER",
+		"\"reg\".\"changes\"", "\"reg\".\"events\""},
+	    {{.reader = S("liquibase")}, "FROM \"public\".\"databasechangeloglock\" WHERE",
+		"\"public\".\"databasechangelog\"", "\"public\".\"databasechangeloglock\""},
+	    {{.reader = S("efcore")}, "FROM \"public\".\"__EFMigrationsHistory\")",
+		"\"public\".\"__EFMigrationsHistory\"", NULL},
 	    {{.reader = S("sql"), .statement = S("SELECT v FROM public.v ;\n")},
-		"SELECT * FROM (SELECT v FROM public.v\n) AS recorded LIMIT 17", NULL},
+		"SELECT * FROM (SELECT v FROM public.v\n) AS recorded LIMIT 17", NULL, NULL},
 	};
 	for (size_t i = 0; i < sizeof(table) / sizeof(table[0]); i++) {
 		char error[200];
 		assert_true(reader_check(&table[i].section, error, sizeof(error)));
-		char *sql = reader_sql(&table[i].section), *name = reader_table(&table[i].section);
-		assert_string_equal(sql, table[i].sql);
-		if (table[i].table == NULL)
-			assert_null(name);
-		else
-			assert_string_equal(name, table[i].table);
+		char *sql = reader_sql(&table[i].section), *name = reader_table(&table[i].section),
+		     *second = reader_second_table(&table[i].section);
+		if (strstr(sql, table[i].sql) == NULL)
+			fail_msg("%zu: %s", i, sql);
+		assert_same(name, table[i].table);
+		assert_same(second, table[i].second);
+		mem_free(&second);
 		mem_free(&sql);
 		mem_free(&name);
 	}
@@ -132,8 +189,8 @@ static void wrong_settings_say_what_to_write(void **state)
 		struct conf_recorded section;
 		const char *says;
 	} table[] = {
-	    {{.reader = S("alembik")}, "alembic, headgate, sql"},
-	    {{.reader = NULL}, "alembic, headgate, sql"},
+	    {{.reader = S("alembik")}, "alembic, atlas, dbmate, "},
+	    {{.reader = NULL}, "typeorm, yoyo"},
 	    {{.reader = S("sql")}, "needs one"},
 	    {{.reader = S("sql"), .statement = S("DELETE FROM t")}, "one SELECT"},
 	    {{.reader = S("sql"), .statement = S("selection")}, "one SELECT"},
@@ -143,7 +200,7 @@ static void wrong_settings_say_what_to_write(void **state)
 	    {{.reader = S("headgate"), .schema = S("public")}, "headgate.head"},
 	};
 	for (size_t i = 0; i < sizeof(table) / sizeof(table[0]); i++) {
-		char error[300] = "";
+		char error[600] = "";
 		assert_false(reader_check(&table[i].section, error, sizeof(error)));
 		if (strstr(error, table[i].says) == NULL)
 			fail_msg("%zu: %s", i, error);
@@ -155,6 +212,25 @@ static void wrong_settings_say_what_to_write(void **state)
 		struct conf_recorded section = {.reader = S("sql"), .statement = S(good[i])};
 		assert_true(reader_check(&section, error, sizeof(error)));
 	}
+}
+
+static void the_order_is_the_tools_or_what_is_said(void **state)
+{
+	(void)state;
+	const struct {
+		struct conf_recorded section;
+		enum conf_order order;
+	} table[] = {
+	    {{.reader = S("alembic")}, CONF_ORDER_NONE},
+	    {{.reader = S("sql")}, CONF_ORDER_NONE},
+	    {{.reader = S("rails")}, CONF_ORDER_NUMERIC},
+	    {{.reader = S("prisma")}, CONF_ORDER_TEXT},
+	    {{.reader = S("nobody's")}, CONF_ORDER_NONE},
+	    {{.reader = S("rails"), .order = CONF_ORDER_NONE}, CONF_ORDER_NONE},
+	    {{.reader = S("alembic"), .order = CONF_ORDER_LIST}, CONF_ORDER_LIST},
+	};
+	for (size_t i = 0; i < sizeof(table) / sizeof(table[0]); i++)
+		assert_int_equal(reader_order(&table[i].section), table[i].order);
 }
 
 static void failures_mean(void **state)
@@ -214,6 +290,7 @@ int main(void)
 	    cmocka_unit_test(rows_mean),
 	    cmocka_unit_test(statements_are_qualified_and_quoted),
 	    cmocka_unit_test(wrong_settings_say_what_to_write),
+	    cmocka_unit_test(the_order_is_the_tools_or_what_is_said),
 	    cmocka_unit_test(failures_mean),
 	    cmocka_unit_test(literals),
 	};
