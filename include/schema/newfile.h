@@ -14,7 +14,7 @@
 
 #include "schema/catalog.h"
 
-#define NEWFILE_FILES 2  /* most files of a migration: up and down */
+#define NEWFILE_FILES 4  /* most files of a migration: up, down, and settings of each */
 #define NEWFILE_SLUG  40 /* longest slug, in bytes */
 
 struct newfile_request {
@@ -26,8 +26,11 @@ struct newfile_request {
 	struct graph_names parents;    /* ids; none: it revises nothing */
 	struct graph_names depends, labels;
 	const char *up, *down; /* SQL; NULL: a person will fill it in */
-	int64_t now_s;         /* seconds since 1970 */
-	uint64_t random;       /* for an id that is made of random digits */
+	/* It must not run in a transaction. golang-migrate has no mark for that: the catalog sees it by its
+	 * SQL. */
+	bool up_outside, down_outside;
+	int64_t now_s;   /* seconds since 1970 */
+	uint64_t random; /* for an id that is made of random digits */
 };
 
 struct newfile {

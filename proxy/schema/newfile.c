@@ -173,10 +173,32 @@ static void put_native(FILE *to, const struct newfile_request *request)
 	put_list(to, "revises", &request->parents);
 	put_list(to, "depends-on", &request->depends);
 	put_list(to, "labels", &request->labels);
-	fputs("\n-- migrate:up\n", to);
+	fputs("\n", to);
+}
+
+/* What ours and dbmate's have in common. */
+static void put_sections(FILE *to, const struct newfile_request *request)
+{
+	static const char outside[] = " transaction:false";
+
+	fprintf(to, "-- migrate:up%s\n", request->up_outside ? outside : "");
 	put_sql(to, request->up);
-	fputs("\n-- migrate:down\n", to);
+	fprintf(to, "\n-- migrate:down%s\n", request->down_outside ? outside : "");
 	put_sql(to, request->down);
+}
+
+/* goose says it for the whole file, sql-migrate for a section. */
+static void put_annotated(FILE *to, const struct newfile_request *request)
+{
+	bool goose = request->format == CATALOG_GOOSE;
+	const char *mark = goose ? "+goose" : "+migrate";
+
+	if (goose && (request->up_outside || request->down_outside))
+		fprintf(to, "-- %s NO TRANSACTION\n", mark);
+	fprintf(to, "-- %s Up%s\n", mark, !goose && request->up_outside ? " notransaction" : "");
+	put_marked_sql(to, mark, request->up);
+	fprintf(to, "\n-- %s Down%s\n", mark, !goose && request->down_outside ? " notransaction" : "");
+	put_marked_sql(to, mark, request->down);
 }
 
 /* Of a file that holds both ways. */
@@ -185,22 +207,13 @@ static char *one_text(const struct newfile_request *request)
 	char *text = NULL;
 	size_t size = 0;
 	FILE *to = text_open(&text, &size);
-	bool goose = request->format == CATALOG_GOOSE;
 
-	if (request->format == CATALOG_NATIVE) {
+	if (request->format == CATALOG_NATIVE)
 		put_native(to, request);
-	} else if (request->format == CATALOG_DBMATE) {
-		fputs("-- migrate:up\n", to);
-		put_sql(to, request->up);
-		fputs("\n-- migrate:down\n", to);
-		put_sql(to, request->down);
-	} else {
-		const char *mark = goose ? "+goose" : "+migrate";
-		fprintf(to, "-- %s Up\n", mark);
-		put_marked_sql(to, mark, request->up);
-		fprintf(to, "\n-- %s Down\n", mark);
-		put_marked_sql(to, mark, request->down);
-	}
+	if (request->format == CATALOG_NATIVE || request->format == CATALOG_DBMATE)
+		put_sections(to, request);
+	else
+		put_annotated(to, request);
 	fclose(to);
 	return text;
 }
@@ -233,6 +246,26 @@ static char *down_name(enum catalog_format format, const char *up)
 	return mem_printf("%.*sdown.sql", (int)(n - strlen("up.sql")), up);
 }
 
+static void add_flyway_settings(struct newfiles *out, const char *of)
+{
+	out->at[out->count].name = mem_printf("%s.conf", of);
+	out->at[out->count++].text = mem_strdup("executeInTransaction=false\n");
+}
+
+/* What the up file cannot say itself. */
+static void put_settings(const struct newfile_request *request, struct newfiles *out)
+{
+	const char *up = out->at[0].name;
+
+	if (request->format == CATALOG_FLYWAY && request->up_outside) {
+		add_flyway_settings(out, up);
+	} else if (request->format == CATALOG_DIESEL && (request->up_outside || request->down_outside)) {
+		size_t n = strlen(up) - strlen("up.sql");
+		out->at[out->count].name = mem_printf("%.*smetadata.toml", (int)n, up);
+		out->at[out->count++].text = mem_strdup("run_in_transaction = false\n");
+	}
+}
+
 static void make_texts(const struct newfile_request *request, struct newfiles *out)
 {
 	enum catalog_format format = request->format;
@@ -244,13 +277,15 @@ static void make_texts(const struct newfile_request *request, struct newfiles *o
 		return;
 	}
 	out->at[0].text = way_text(request, request->up, true);
+	put_settings(request, out);
 	/* Where a Flyway folder has no undo migrations, they are not wanted in it. */
 	if (format == CATALOG_FLYWAY && request->down == NULL && count > 0 &&
 	    !newfile_has_undo(request->catalog))
 		return;
-	out->at[1].name = down_name(format, out->at[0].name);
-	out->at[1].text = way_text(request, request->down, false);
-	out->count = 2;
+	out->at[out->count].name = down_name(format, out->at[0].name);
+	out->at[out->count++].text = way_text(request, request->down, false);
+	if (format == CATALOG_FLYWAY && request->down_outside)
+		add_flyway_settings(out, out->at[out->count - 1].name);
 }
 
 /* ---- the door ---- */

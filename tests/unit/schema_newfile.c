@@ -233,6 +233,37 @@ static void marked(void **state)
 		.down = "SELECT 3;"});
 }
 
+static void outside(void **state)
+{
+	(void)state;
+	MADE("2: 2_x.sql{-- message: x\n-- revises: 1\n\n-- migrate:up transaction:false\nA\n\n-- "
+	     "migrate:down\nB\n}",
+	    FILES(NATIVE(1, "base")),
+	    {.message = "x", .parents = NAMES("1"), .up = "A", .down = "B", .up_outside = true});
+	MADE("2: 2_x.sql{-- +goose NO TRANSACTION\n-- +goose Up\nA\n\n-- +goose Down\nB\n}",
+	    FILES(GOOSE("1_a.sql")),
+	    {.message = "x", .parents = NAMES("1"), .up = "A", .down = "B", .down_outside = true});
+	MADE("2_x: 2_x.sql{-- +migrate Up notransaction\nA\n\n-- +migrate Down\nB\n}", FILES(SQLM("1_a.sql")),
+	    {.message = "x", .parents = NAMES("1_a"), .up = "A", .down = "B", .up_outside = true});
+	MADE("2: 2_x/up.sql{A\n} 2_x/metadata.toml{run_in_transaction = false\n} 2_x/down.sql{B\n}",
+	    FILES(UP("1_a/up.sql")),
+	    {.message = "x",
+		.revision = "2",
+		.parents = NAMES("1"),
+		.up = "A",
+		.down = "B",
+		.up_outside = true});
+	MADE("2: V2__x.sql{A\n} V2__x.sql.conf{executeInTransaction=false\n} U2__x.sql{B\n} "
+	     "U2__x.sql.conf{executeInTransaction=false\n}",
+	    FILES(UP("V1__a.sql")),
+	    {.message = "x",
+		.parents = NAMES("1"),
+		.up = "A",
+		.down = "B",
+		.up_outside = true,
+		.down_outside = true});
+}
+
 static void refused(void **state)
 {
 	(void)state;
@@ -334,6 +365,7 @@ int main(void)
 	    cmocka_unit_test(two_files),
 	    cmocka_unit_test(flyway_undo),
 	    cmocka_unit_test(marked),
+	    cmocka_unit_test(outside),
 	    cmocka_unit_test(refused),
 	    cmocka_unit_test(read_back),
 	};
