@@ -59,6 +59,7 @@ def tables(source):
 
 # What every command that begins with migrate_open() takes besides its own.
 shared = set().union(*(names for _, names in tables(text("proxy/ctl/migrate.c")))) - {"verbose"}
+about_runs = set().union(*(names for _, names in tables(text("proxy/ctl/conducting.c"))))
 for path in sorted((top / "proxy/ctl").glob("*.c")):
     source = path.read_text()
     commands = [(m.start(), m[1]) for m in re.finditer(r"^int cmd_(\w+)\(int argc", source, re.M)]
@@ -68,10 +69,11 @@ for path in sorted((top / "proxy/ctl").glob("*.c")):
         before = [name for at, name in commands if at < place]
         owner = before[-1] if before else commands[0][1]  # in the command's function, or in one that stands before it
         options.setdefault(owner, set()).update(names)
-    for use in re.finditer(r"\bmigrate_open\(", source):
+    for use in re.finditer(r"\b(migrate_open|conducting_begin)\(", source):
         before = [name for at, name in commands if at < use.start()]
         owner = before[-1] if before else commands[0][1]
-        options.setdefault(owner, set()).update(shared | ({"verbose"} if ".verbose_too = true" in source else set()))
+        verbose = {"verbose"} if ".verbose_too = true" in source else set()
+        options.setdefault(owner, set()).update(shared | verbose if use[1] == "migrate_open" else about_runs)
 for name in subcommands:
     real = options[name]
     told = set(re.findall(r"^\.It .*?Fl -([\w-]+)", part(PAGE, "Ss", name), re.M))
