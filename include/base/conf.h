@@ -94,7 +94,7 @@ struct conf_database {
 	    declare[CARRIER_COUNT]; /* in order of precedence as DESIGN 6; those switched off are missing */
 	unsigned declare_count;
 	bool forward_head;
-	enum conf_accept accept; /* `exact` and `compatible` behave alike until there is a graph */
+	enum conf_accept accept; /* `exact` and `compatible` behave alike without a graph */
 	unsigned window;
 	struct conf_pin *pins; /* accepted besides the recorded head, always */
 	unsigned pin_count;

@@ -55,6 +55,7 @@ struct ledger_renewal {
 	char *unresolved;    /* a run left half way, for people; or NULL */
 	struct gate_pin *pins;
 	unsigned pin_count;
+	bool graph; /* this ledger keeps one (order.h); none need be published */
 };
 /* now_ns: clock_now(), from before the renewal was sent: pins end no later than the server says. False: the
  * answer is not one of our ledger's. */
@@ -66,6 +67,7 @@ void ledger_renewal_free(struct ledger_renewal *renewal);
 extern const char ledger_probe_sql[];
 struct ledger_probe {
 	bool standby, present, allowed;
+	bool graph;                  /* it keeps a graph that we may read */
 	const char *role, *database; /* of the answer */
 };
 bool ledger_probe_read(const struct reader_rows *rows, struct ledger_probe *out)

@@ -7,7 +7,12 @@
  * marks a run whose coordinator is gone), and the reader's statement in a read-only transaction with
  * lock_timeout and statement_timeout. The lease counts from before the round trip was sent. Without a ledger
  * (headgate init not run) or on a standby the reading alone serves, and the news say so. With a ledger that
- * the control role may not use there is no lease: there may be runs that we would not see. */
+ * the control role may not use there is no lease: there may be runs that we would not see.
+ *
+ * The published graph (order.h) is read whenever it is another than the one in the news, before the reading
+ * it came with is told: whoever publishes does it before, or together with, recording a head that needs it,
+ * and the link asks which graph is published after it has read the heads. So no news tell a head together
+ * with a graph that is older than it. */
 #ifndef SCHEMA_LINK_H
 #define SCHEMA_LINK_H
 
@@ -29,6 +34,8 @@ struct link_news {
 	struct gate_run run;
 	const struct gate_pin *pins;
 	unsigned pin_count;
+	struct gate_graph *graph;     /* NULL: none is published, or it cannot be used */
+	const char *graph_trouble;    /* why it cannot be used; or NULL */
 	const char *trouble;          /* why not fresh/registered, for logs and consoles; or NULL */
 	const char *trouble_sqlstate; /* "3D000": no such database; or "" */
 };

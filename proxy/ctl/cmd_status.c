@@ -33,6 +33,7 @@ enum {
 	STATE,
 	RECORDED,
 	ACCEPTED,
+	GRAPH,
 	MODE,
 	LEASE_LEFT,
 	RUN,
@@ -80,6 +81,7 @@ static void print_row(const struct pq_result *result, int row)
 	    text(result, row, BUSY), text(result, row, HELD));
 	const char *owner = pq_value(result, row, HOLD_OWNER), *reason = pq_value(result, row, HOLD_REASON);
 	const char *run = pq_value(result, row, RUN), *trouble = pq_value(result, row, TROUBLE);
+	const char *graph = pq_value(result, row, GRAPH);
 	bool said = false;
 	if (run)
 		said = printf("run %s", run) > 0;
@@ -88,6 +90,8 @@ static void print_row(const struct pq_result *result, int row)
 			   text(result, row, HOLD_LEFT), reason ? ": " : "", reason ? reason : "") > 0;
 	if (trouble)
 		said = printf("%s%s", said ? "; " : "", trouble) > 0;
+	if (graph && strncmp(graph, "not used", 8) == 0)
+		said = printf("%sthe published graph is %s", said ? "; " : "", graph) > 0;
 	if (strcmp(text(result, row, MODE), "observe") == 0)
 		printf("%sobserve mode", said ? "; " : "");
 	putchar('\n');

@@ -10,9 +10,9 @@
 #define RUNS_SHOWN    20
 #define RUNS_PATIENCE (5 * CLOCK_S)
 
-static const char *const gates_columns[] = {"database", "gate", "state", "recorded", "accepted", "mode",
-    "lease_left", "run", "hold_owner", "hold_reason", "drain_left", "hold_left", "clients", "busy", "held",
-    "link", "trouble"};
+static const char *const gates_columns[] = {"database", "gate", "state", "recorded", "accepted", "graph",
+    "mode", "lease_left", "run", "hold_owner", "hold_reason", "drain_left", "hold_left", "clients", "busy",
+    "held", "link", "trouble"};
 static const char *const clients_columns[] = {"session", "worker", "database", "user", "application",
     "address", "state", "in_state", "head", "carrier", "transactions", "connected", "backend_pid", "server",
     "tls", "bytes_in", "bytes_out"};
@@ -74,22 +74,45 @@ static const char *span(int64_t ns, char *out, size_t size)
 	return conf_duration_text(ns / unit * unit, out, size);
 }
 
-/* What a gate accepts now: the recorded heads and the pins that have not run out. */
-static void accepted_text(const struct keeper_status *status, char *out, size_t size)
+struct accepted {
+	char text[1200];
+	size_t n;
+	bool more;
+};
+
+static void accepted_add(const struct heads *set, void *arg)
 {
-	int64_t now = clock_now();
-	size_t n = 0;
-	out[0] = '\0';
-	if (status->recorded && !heads_is_none(&status->recorded->heads))
-		n = (size_t)snprintf(out, size, "%s", heads_text(&status->recorded->heads));
-	for (unsigned i = 0; i < status->pin_count && n < size; i++) {
-		if (status->pins[i].until_ns <= now)
-			continue;
-		int more =
-		    snprintf(out + n, size - n, "%s%s", n ? ", " : "", heads_text(&status->pins[i].heads));
-		n += more > 0 ? (size_t)more : 0;
+	struct accepted *accepted = arg;
+	size_t size = strlen(heads_text(set)) + 2,
+	       room = sizeof accepted->text - sizeof ", ..." - accepted->n;
+	if (accepted->more || size > room) {
+		accepted->more = true;
+		return;
 	}
-	if (n == 0)
+	accepted->n += (size_t)snprintf(
+	    accepted->text + accepted->n, room, "%s%s", accepted->n ? ", " : "", heads_text(set));
+}
+
+static void accepted_text(const struct gate_view *view, struct accepted *out)
+{
+	*out = (struct accepted){.n = 0};
+	if (view && gate_each_accepted(view, clock_now(), accepted_add, out))
+		out->more = true;
+	if (out->more)
+		strcpy(out->text + out->n, out->n ? ", ..." : "...");
+	else if (out->n == 0)
+		strcpy(out->text, "none");
+}
+
+static void graph_text(const struct keeper_status *status, char *out, size_t size)
+{
+	const struct gate_graph *graph = status->view ? status->view->graph : NULL;
+	if (graph)
+		snprintf(out, size, "serial %" PRId64 ", %u revisions%s", graph->serial, graph->revisions,
+		    status->view->at_recorded ? "" : ", without what is recorded");
+	else if (status->graph_trouble)
+		snprintf(out, size, "not used: %s", status->graph_trouble);
+	else
 		snprintf(out, size, "none");
 }
 
@@ -103,10 +126,12 @@ static void run_text(const struct gate_run *run, char *out, size_t size)
 static void gate_row(struct wire_answer *answer, const struct keeper *keeper, int busy)
 {
 	struct keeper_status s;
-	char accepted[1200], lease[32], run[300], drain[32], left[32], clients[16], held[16], busy_text[16],
+	struct accepted accepted;
+	char graph[600], lease[32], run[300], drain[32], left[32], clients[16], held[16], busy_text[16],
 	    detail[700];
 	keeper_status(keeper, &s);
-	accepted_text(&s, accepted, sizeof accepted);
+	accepted_text(s.view, &accepted);
+	graph_text(&s, graph, sizeof graph);
 	run_text(s.run, run, sizeof run);
 	snprintf(clients, sizeof clients, "%u", s.clients);
 	snprintf(held, sizeof held, "%u", s.held);
@@ -119,7 +144,8 @@ static void gate_row(struct wire_answer *answer, const struct keeper *keeper, in
 	    s.gate,
 	    s.recorded ? recorded_state_name(s.recorded->state) : "unknown",
 	    s.recorded ? heads_text(&s.recorded->heads) : NULL,
-	    accepted,
+	    accepted.text,
+	    graph,
 	    s.observe ? "observe" : "enforce",
 	    s.lease_left_ns >= 0 ? span(s.lease_left_ns, lease, sizeof lease) : NULL,
 	    s.run->id ? run : NULL,

@@ -107,6 +107,7 @@ void keeper_free(struct keeper **at, bool refuse)
 	if (keeper->endpoints)
 		endpoints_unref(&keeper->endpoints);
 	lease_unref(&keeper->lease);
+	gate_graph_unref(&keeper->graph_before);
 	tls_context_unref(&keeper->tls);
 	conf_unref(&keeper->conf);
 	mem_free(&keeper->name);
@@ -150,6 +151,8 @@ static struct gate_view *make_view(struct keeper *keeper)
 	view->recorded.detail = keeper->recorded.detail ? mem_strdup(keeper->recorded.detail) : NULL;
 	view->recorded.by_run = keeper->recorded.by_run;
 	copy_run(&view->run, &keeper->run);
+	view->graph = gate_graph_ref(keeper->graph);
+	gate_view_settle(view, keeper->service ? keeper->service->view : NULL);
 	const struct hold *hold = &keeper->hold;
 	if (hold->id) {
 		view->hold = (struct gate_hold){.id = hold->id,
@@ -246,8 +249,8 @@ void keeper_status(const struct keeper *keeper, struct keeper_status *out)
 	*out = (struct keeper_status){
 	    .gate = gate_word(keeper),
 	    .recorded = keeper->news ? &keeper->recorded : NULL,
-	    .pins = view ? view->pins : NULL,
-	    .pin_count = view ? view->pin_count : 0,
+	    .view = view,
+	    .graph_trouble = keeper->graph_trouble,
 	    .observe = keeper->section->observe,
 	    .fresh = keeper->fresh,
 	    .lease_left_ns = deadline > now ? deadline - now : -1,

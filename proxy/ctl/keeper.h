@@ -85,8 +85,8 @@ bool keeper_release(struct keeper *keeper, const char *why);
 struct keeper_status {
 	const char *gate; /* "open", "draining", "holding", "shut" */
 	const struct recorded *recorded;
-	const struct gate_pin *pins;
-	unsigned pin_count;
+	const struct gate_view *view; /* as published; NULL: not yet */
+	const char *graph_trouble;    /* why the published graph is not used; or NULL */
 	bool observe, fresh;
 	int64_t lease_left_ns; /* -1: none */
 	const struct gate_run *run;

@@ -292,6 +292,7 @@ void keeper_minute(struct keeper *keeper)
 {
 	int64_t now = clock_now();
 	unsigned clients = keeper_clients(keeper);
+	gate_graph_unref(&keeper->graph_before);
 	if (keeper->holding_since_ns && now - keeper->holding_since_ns >= 30 * CLOCK_S) {
 		const struct gate_view *view = keeper->service->view;
 		const char *cause = "an operator ordered it";

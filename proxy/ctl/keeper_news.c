@@ -48,6 +48,16 @@ static void forget_news(struct keeper *keeper)
 	mem_free(&keeper->pins);
 	keeper->pin_count = 0;
 	mem_free(&keeper->trouble);
+	mem_free(&keeper->graph_trouble);
+}
+
+static void take_graph(struct keeper *keeper, struct gate_graph *graph)
+{
+	if (graph == keeper->graph)
+		return;
+	gate_graph_unref(&keeper->graph_before);
+	keeper->graph_before = keeper->graph;
+	keeper->graph = gate_graph_ref(graph);
 }
 
 static void take_news(struct keeper *keeper, const struct link_news *news)
@@ -70,6 +80,8 @@ static void take_news(struct keeper *keeper, const struct link_news *news)
 		keeper->pins[i] = (struct gate_pin){
 		    .heads = heads_copy(&news->pins[i].heads), .until_ns = news->pins[i].until_ns};
 	keeper->trouble = news->trouble && news->trouble[0] ? mem_strdup(news->trouble) : NULL;
+	keeper->graph_trouble = news->graph_trouble ? mem_strdup(news->graph_trouble) : NULL;
+	take_graph(keeper, news->graph);
 	keeper->news = known;
 	keeper->fresh = news->fresh;
 	keeper->connected = news->connected;
@@ -126,6 +138,7 @@ void keeper_link_stop(struct keeper *keeper)
 		link_stop(&keeper->link);
 	keeper->connected = keeper->registered = keeper->standby = false;
 	forget_news(keeper);
+	take_graph(keeper, NULL);
 	keeper->recorded.state = RECORDED_UNREADABLE;
 	keeper->recorded.by_run = false;
 	keeper->news = false;

@@ -51,6 +51,11 @@ struct keeper {
 	unsigned pin_count;
 	bool news, fresh, connected, registered, standby;
 	char *trouble; /* or NULL */
+	struct gate_graph *graph;
+	/* The one before it, for a minute: big ones are freed by us and not by the worker that is last to let
+	 * go of its view. */
+	struct gate_graph *graph_before;
+	char *graph_trouble; /* or NULL */
 
 	struct endpoints *endpoints;
 	struct resolve *resolve;

@@ -52,6 +52,19 @@ static bool fill_list(
 	return true;
 }
 
+static int window(const struct conf_database *section)
+{
+	switch (section->accept) {
+	case ACCEPT_EXACT:
+		return 0;
+	case ACCEPT_COMPATIBLE:
+		return GATE_WINDOW_COMPATIBLE;
+	case ACCEPT_WINDOW:
+		return (int)section->window;
+	}
+	return 0;
+}
+
 static bool fill_policy(
     const struct conf_database *section, struct gate_policy *policy, char *error, size_t error_size)
 {
@@ -60,6 +73,7 @@ static bool fill_policy(
 	policy->ahead_hold_ns = section->ahead_hold_ns;
 	policy->on_failed = section->on_failed_hold ? ANSWER_HOLD : ANSWER_REJECT;
 	policy->disclose = section->disclose;
+	policy->window = window(section);
 	policy->order = order(reader_order(&section->recorded));
 	switch (section->undeclared) {
 	case CONF_UNDECLARED_REJECT:
@@ -128,13 +142,6 @@ static void warn(struct conf_errors *warnings, const struct conf_database *secti
 
 void section_warnings(const struct conf_database *section, struct conf_errors *warnings)
 {
-	if (section->accept == ACCEPT_WINDOW)
-		warn(warnings, section,
-		    "accept: window has no effect yet, and counts as exact: there is no graph of migrations");
-	if (section->accept == ACCEPT_COMPATIBLE)
-		warn(warnings, section,
-		    "accept: compatible has no effect yet, and counts as exact: there is no graph of "
-		    "migrations");
 	if (section->migrations.dir != NULL)
 		warn(warnings, section, "migrations.dir: has no effect yet");
 	if (section->migrations.lock_timeout_ns != LOCK_TIMEOUT)

@@ -6,19 +6,24 @@
 #include "base/clock.h"
 #include "base/mem.h"
 
+/* The graph's serial came with ledger 0002: by way of JSON a missing column is NULL and no error. */
 const char ledger_renew_sql[] =
-    "SELECT run_id, holding, who, reason, from_heads, target, unresolved_text, pins "
-    "FROM headgate.renew($1, $2, $3, $4, $5, $6)";
-enum { RUN_ID, HOLDING, WHO, REASON, FROM_HEADS, TARGET, UNRESOLVED, PINS, RENEWAL_COLUMNS };
+    "SELECT r.run_id, r.holding, r.who, r.reason, r.from_heads, r.target, r.unresolved_text, r.pins, "
+    "pg_catalog.to_jsonb(r) ->> 'graph_serial' FROM headgate.renew($1, $2, $3, $4, $5, $6) AS r";
+enum { RUN_ID, HOLDING, WHO, REASON, FROM_HEADS, TARGET, UNRESOLVED, PINS, GRAPH_SERIAL, RENEWAL_COLUMNS };
 
-const char ledger_probe_sql[] = "SELECT pg_catalog.pg_is_in_recovery(), p.oid IS NOT NULL, "
-				"COALESCE(pg_catalog.has_schema_privilege(n.oid, 'USAGE') AND "
-				"pg_catalog.has_function_privilege(p.oid, 'EXECUTE'), false), "
-				"current_user, pg_catalog.current_database() "
-				"FROM (SELECT 1) AS always LEFT JOIN (pg_catalog.pg_namespace n JOIN "
-				"pg_catalog.pg_proc p ON p.pronamespace = n.oid "
-				"AND p.proname = 'renew') ON n.nspname = 'headgate' LIMIT 1";
-enum { STANDBY, PRESENT, ALLOWED, ROLE, DATABASE, PROBE_COLUMNS };
+const char ledger_probe_sql[] =
+    "SELECT pg_catalog.pg_is_in_recovery(), p.oid IS NOT NULL, "
+    "COALESCE(pg_catalog.has_schema_privilege(n.oid, 'USAGE') AND "
+    "pg_catalog.has_function_privilege(p.oid, 'EXECUTE'), false), "
+    "current_user, pg_catalog.current_database(), "
+    "COALESCE(pg_catalog.has_schema_privilege(n.oid, 'USAGE'), false) AND "
+    "(SELECT pg_catalog.count(*) = 2 FROM pg_catalog.pg_class c WHERE c.relnamespace = n.oid "
+    "AND c.relname IN ('graph', 'revision') AND pg_catalog.has_table_privilege(c.oid, 'SELECT')) "
+    "FROM (SELECT 1) AS always LEFT JOIN (pg_catalog.pg_namespace n JOIN "
+    "pg_catalog.pg_proc p ON p.pronamespace = n.oid "
+    "AND p.proname = 'renew') ON n.nspname = 'headgate' LIMIT 1";
+enum { STANDBY, PRESENT, ALLOWED, ROLE, DATABASE, GRAPH, PROBE_COLUMNS };
 
 static const char *cell(const struct reader_rows *rows, unsigned column)
 {
@@ -38,7 +43,8 @@ bool ledger_probe_read(const struct reader_rows *rows, struct ledger_probe *out)
 	    .present = is_true(cell(rows, PRESENT)),
 	    .allowed = is_true(cell(rows, ALLOWED)),
 	    .role = cell(rows, ROLE),
-	    .database = cell(rows, DATABASE)};
+	    .database = cell(rows, DATABASE),
+	    .graph = is_true(cell(rows, GRAPH))};
 	return true;
 }
 
@@ -83,6 +89,7 @@ bool ledger_renewal_read(const struct reader_rows *rows, int64_t now_ns, struct 
 		out->run.target_known = heads_of(cell(rows, TARGET), &out->run.target);
 	}
 	out->unresolved = text_of(cell(rows, UNRESOLVED));
+	out->graph = cell(rows, GRAPH_SERIAL) != NULL;
 	for (const char *line = cell(rows, PINS); line != NULL && *line != '\0';) {
 		size_t n = strcspn(line, "\n");
 		pin_add(out, line, n, now_ns);

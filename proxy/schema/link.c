@@ -53,6 +53,7 @@ void link_lost(struct link *link, const char *sqlstate, const char *why)
 	link->state = LINK_DOWN;
 	link->listening = link->ledger = link->renewed = false;
 	link_round_reset(&link->round);
+	link_graph_forget(link);
 	link->backoff_ns =
 	    link->backoff_ns == 0 ? BACKOFF_FIRST_NS : least(2 * link->backoff_ns, BACKOFF_LAST_NS);
 	link_timer(link, jittered(link->backoff_ns));
@@ -252,6 +253,7 @@ void link_detach(struct link **at)
 	event_free(link->timer);
 	event_free(link->expiry);
 	link_round_reset(&link->round);
+	link_graph_forget(link);
 	while (link->asks != NULL) {
 		struct link_ask *ask = link->asks;
 		link->asks = ask->next;

@@ -1,4 +1,5 @@
 /* The link's news: one picture, compared field by field, told when it changed. */
+#include <inttypes.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -110,6 +111,30 @@ void link_set_pins(struct link *link, struct gate_pin **pins, unsigned *count)
 	*count = 0;
 }
 
+void link_set_graph(struct link *link, struct gate_graph **graph, char **trouble)
+{
+	struct link_picture *picture = &link->picture;
+	struct gate_graph *is = *graph, *was = picture->news.graph;
+
+	if (is != was || !text_equal(*trouble, picture->graph_trouble)) {
+		picture->changed = true;
+		if (*trouble != NULL)
+			log_warning(
+			    link->object, "the published graph of migrations is not used: %s", *trouble);
+		else if (is != NULL)
+			log_info(link->object, "graph of migrations: serial %" PRId64 ", %u revisions",
+			    is->serial, is->revisions);
+		else
+			log_info(link->object, "graph of migrations: none");
+	}
+	gate_graph_unref(&picture->news.graph);
+	mem_free(&picture->graph_trouble);
+	picture->news.graph = is;
+	picture->graph_trouble = *trouble;
+	*graph = NULL;
+	*trouble = NULL;
+}
+
 bool link_tell(struct link *link, bool in_any_case)
 {
 	struct link_picture *picture = &link->picture;
@@ -119,6 +144,7 @@ bool link_tell(struct link *link, bool in_any_case)
 	picture->told = true;
 	picture->news.pins = picture->pins;
 	picture->news.trouble = picture->trouble;
+	picture->news.graph_trouble = picture->graph_trouble;
 	picture->news.trouble_sqlstate = picture->sqlstate;
 	link->telling = true;
 	link->news(&picture->news, link->arg);
@@ -135,5 +161,7 @@ void link_picture_free(struct link_picture *picture)
 	recorded_free(&picture->news.recorded);
 	run_free(&picture->news.run);
 	pins_free(&picture->pins, &picture->news.pin_count);
+	gate_graph_unref(&picture->news.graph);
+	mem_free(&picture->graph_trouble);
 	mem_free(&picture->trouble);
 }

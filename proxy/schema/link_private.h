@@ -23,11 +23,16 @@ struct link_round {
 	bool probing;       /* the first statement was a probe */
 	int64_t sent_ns;
 	bool heard, read; /* both: it succeeded */
+	bool lease;       /* and what it has read may be relied on */
+	bool untold;      /* the owner need not hear of it: the next one follows at once and knows more */
 	struct ledger_renewal renewal;
 	struct ledger_probe probe;
 	struct recorded recorded;
 	char *role, *database; /* of the probe */
-	char *trouble;         /* why it failed */
+	bool marking;          /* it asks which graph is published, after the reading */
+	char *mark;            /* which one; or NULL and why not */
+	char *mark_trouble;
+	char *trouble; /* why it failed */
 	char sqlstate[6];
 };
 
@@ -35,7 +40,7 @@ struct link_round {
 struct link_picture {
 	struct link_news news;
 	struct gate_pin *pins;
-	char *trouble;
+	char *trouble, *graph_trouble;
 	char sqlstate[6];
 	bool changed; /* since it was told */
 	bool told;    /* ever */
@@ -71,6 +76,11 @@ struct link {
 	struct link_round round;
 	struct link_picture picture;
 
+	bool graphs;             /* the ledger keeps a graph that this connection may read */
+	char *graph_mark;        /* which one the picture shows, or refuses; NULL: it has to be read */
+	unsigned graph_failures; /* in a row */
+	int64_t graph_pause_ns;  /* until then it is not asked for */
+
 	int64_t acked_run; /* 0: nothing to acknowledge */
 	char *acked_pids;  /* "{12,13}" */
 	struct link_ask *asks;
@@ -89,6 +99,21 @@ int64_t link_interval_ns(const struct link *link);
 void link_round_ask(struct link *link);
 void link_round_begin(struct link *link);
 void link_round_reset(struct link_round *round);
+/* The first failure of a round is its reason. */
+void link_round_failed(struct link_round *round, const char *what, const char *sqlstate, const char *message);
+/* The graph that belongs to this round is in the picture: tells what the round has read, or that it failed,
+ * and ends it. */
+void link_round_end(struct link *link);
+
+/* link_graph.c */
+/* Asks, as a part of this round, which graph is published; where there is one to ask for. */
+void link_graph_ask(struct link *link);
+/* A ledger that keeps a graph was found, or is not there any more. True: this round did not ask for it, so
+ * what it has read may belong to a graph that we do not have. */
+bool link_graph_found(struct link *link, bool found);
+/* Brings the picture's graph up to what was answered, then ends the round: at once, or when it is read. */
+void link_graph_settle(struct link *link);
+void link_graph_forget(struct link *link); /* the connection is gone: which graph we have says nothing */
 
 /* link_news.c: setters note whether anything changed; link_tell() tells it. They take what they are given and
  * leave it empty. */
@@ -97,6 +122,7 @@ void link_set_trouble(struct link *link, const char *sqlstate, const char *troub
 void link_set_recorded(struct link *link, struct recorded *recorded);
 void link_set_run(struct link *link, struct gate_run *run);
 void link_set_pins(struct link *link, struct gate_pin **pins, unsigned *count);
+void link_set_graph(struct link *link, struct gate_graph **graph, char **trouble); /* NULL, NULL: none */
 /* Tells the owner if anything changed, or in any case. False: it stopped us inside, touch nothing any more.
  */
 bool link_tell(struct link *link, bool in_any_case) __attribute__((warn_unused_result));

@@ -16,6 +16,8 @@ void link_round_reset(struct link_round *round)
 	mem_free(&round->role);
 	mem_free(&round->database);
 	mem_free(&round->trouble);
+	mem_free(&round->mark);
+	mem_free(&round->mark_trouble);
 	*round = (struct link_round){.active = false};
 }
 
@@ -32,8 +34,7 @@ static struct reader_rows rows_of(const struct pq_result *result)
 	    .handle = result};
 }
 
-/* The first failure of a round is its reason. */
-static void failed(struct link_round *round, const char *what, const char *sqlstate, const char *message)
+void link_round_failed(struct link_round *round, const char *what, const char *sqlstate, const char *message)
 {
 	if (round->trouble != NULL)
 		return;
@@ -67,7 +68,7 @@ static void on_renewal(const struct pq_result *result, void *arg)
 	char *why =
 	    mem_printf("%s%s", result->ok ? "an answer that is none of our ledger's" : result->message,
 		gone ? "; if that stays, run `headgate init`" : "");
-	failed(round, "the ledger", result->sqlstate, why);
+	link_round_failed(round, "the ledger", result->sqlstate, why);
 	mem_free(&why);
 }
 
@@ -77,7 +78,8 @@ static void on_probe(const struct pq_result *result, void *arg)
 	struct link_round *round = &link->round;
 	const struct reader_rows rows = rows_of(result);
 	if (!result->ok || !ledger_probe_read(&rows, &round->probe)) {
-		failed(round, "the ledger", result->sqlstate, result->ok ? "no answer" : result->message);
+		link_round_failed(
+		    round, "the ledger", result->sqlstate, result->ok ? "no answer" : result->message);
 		return;
 	}
 	round->role = mem_strdup(round->probe.role != NULL ? round->probe.role : "?");
@@ -90,7 +92,7 @@ static void on_begin(const struct pq_result *result, void *arg)
 {
 	struct link *link = arg;
 	if (!result->ok)
-		failed(&link->round, "the reading", result->sqlstate, result->message);
+		link_round_failed(&link->round, "the reading", result->sqlstate, result->message);
 }
 
 static void on_reading(const struct pq_result *result, void *arg)
@@ -104,7 +106,7 @@ static void on_reading(const struct pq_result *result, void *arg)
 	} else {
 		round->read = reader_failed(result->sqlstate, result->message, &round->recorded);
 		if (!round->read)
-			failed(round, "the reading", result->sqlstate, result->message);
+			link_round_failed(round, "the reading", result->sqlstate, result->message);
 	}
 }
 
@@ -140,6 +142,10 @@ static bool without_ledger(struct link *link)
 		round->again = true;
 	}
 	link_set_flag(link, &news->standby, probe->standby);
+	if (link_graph_found(link, probe->graph) && probe->standby) {
+		round->again = round->untold = true;
+		lease = false;
+	}
 	if (!probe->standby && probe->present && probe->allowed) {
 		/* A run may be active: no lease before the first renewal has seen that there is none. */
 		link->ledger = true;
@@ -195,6 +201,39 @@ static bool publish(struct link *link)
 	return link_tell(link, starved);
 }
 
+/* What is read counts, and the owner hears it. False: the owner stopped us. */
+static bool take(struct link *link)
+{
+	struct link_round *round = &link->round;
+
+	if (round->renewal.run.id != link->acked_run)
+		link->acked_run = 0;
+	link_set_run(link, &round->renewal.run);
+	link_set_pins(link, &round->renewal.pins, &round->renewal.pin_count);
+	link_set_recorded(link, &round->recorded);
+	return publish(link);
+}
+
+void link_round_end(struct link *link)
+{
+	struct link_round *round = &link->round;
+	bool failed = round->trouble != NULL;
+
+	if (failed) {
+		link_set_trouble(link, round->sqlstate, round->trouble);
+		if (!link->ledger)
+			link_set_flag(link, &link->picture.news.registered, false);
+	}
+	bool lives = round->lease && !failed ? take(link) : round->untold || link_tell(link, false);
+	if (!lives)
+		return;
+	round->active = false;
+	if (round->again)
+		link_round_begin(link);
+	else
+		link_timer(link, round->sent_ns + link_interval_ns(link) - clock_now());
+}
+
 /* All answers are here. */
 static void on_end(const struct pq_result *result, void *arg)
 {
@@ -203,44 +242,33 @@ static void on_end(const struct pq_result *result, void *arg)
 	struct link_news *news = &link->picture.news;
 	(void)result;
 
-	/* Still active: what the owner asks for while it is told is done in the next round, below. */
+	/* Still active: what the owner asks for while it is told is done in the next round. */
 	link_set_flag(link, &news->connected, true);
-	if (round->trouble != NULL || !round->heard || !round->read) {
-		link_set_trouble(
-		    link, round->sqlstate, round->trouble != NULL ? round->trouble : "no reading");
-		if (!link->ledger)
-			link_set_flag(link, &news->registered, false);
-		if (!link_tell(link, false))
-			return;
+	if (round->trouble == NULL && (!round->heard || !round->read))
+		link_round_failed(round, "the reading", "", "no answer");
+	if (round->trouble != NULL) {
+		link_round_end(link);
+		return;
+	}
+	round->lease = true;
+	if (round->probing) {
+		round->lease = without_ledger(link);
 	} else {
-		bool lease = true;
-		if (round->probing) {
-			lease = without_ledger(link);
-		} else {
-			apply_unresolved(round);
-			link_set_flag(link, &news->registered, true);
-			link_set_flag(link, &news->standby, false);
-			link_set_trouble(link, "", NULL);
-		}
-		link->renewed = true;
-		link->backoff_ns = 0;
-		if (lease) {
-			if (round->renewal.run.id != link->acked_run)
-				link->acked_run = 0;
-			link_set_run(link, &round->renewal.run);
-			link_set_pins(link, &round->renewal.pins, &round->renewal.pin_count);
-			link_set_recorded(link, &round->recorded);
-			if (!publish(link))
-				return;
-		} else if (!link_tell(link, false)) {
-			return;
+		apply_unresolved(round);
+		link_set_flag(link, &news->registered, true);
+		link_set_flag(link, &news->standby, false);
+		link_set_trouble(link, "", NULL);
+		if (link_graph_found(link, round->renewal.graph)) {
+			round->again = round->untold = true;
+			round->lease = false;
 		}
 	}
-	round->active = false;
-	if (round->again)
-		link_round_begin(link);
+	link->renewed = true;
+	link->backoff_ns = 0;
+	if (round->lease)
+		link_graph_settle(link);
 	else
-		link_timer(link, round->sent_ns + link_interval_ns(link) - clock_now());
+		link_round_end(link);
 }
 
 static void send_renewal(struct link *link)
@@ -269,6 +297,7 @@ void link_round_begin(struct link *link)
 		pq_query(link->pq, ledger_probe_sql, NULL, 0, on_probe, link);
 	pq_query(link->pq, "BEGIN READ ONLY", NULL, 0, on_begin, link);
 	pq_query(link->pq, link->reader_sql, NULL, 0, on_reading, link);
+	link_graph_ask(link);
 	pq_query(link->pq, "COMMIT", NULL, 0, on_end, link);
 	link_timer(link, link->section->lease_ns);
 }

@@ -70,10 +70,10 @@ def test_help_asked_of_help(idle):
 
 
 def test_what_has_no_effect_yet_is_warned_of(cluster, dbname, gated):
-    gate = gated(accept={"window": 2})
+    gate = gated(migrations={"dir": "migrations"})
     _, told = gate.run("check")
-    assert "warning: databases.app.accept" in told
-    assert "databases.app.accept: window has no effect yet" in gate.log()
+    assert "warning: databases.app.migrations.dir" in told
+    assert "databases.app.migrations.dir: has no effect yet" in gate.log()
     gate.login("old").close()
 
 

@@ -278,7 +278,7 @@ static void test_each(void **state)
 	    {"listen[0].head", "|"},
 	    {"databases.shop.upstream.address", "[b:2, c:3]|"},
 	    {"databases.shop.control.dsn", "password=***|"},
-	    {"databases.shop.accept", "{window: 2}|exact"},
+	    {"databases.shop.accept", "{window: 2}|compatible"},
 	    {"databases.shop.undeclared", "{head: 05}|reject"},
 	    {"databases.shop.ahead", "{hold: 1500ms}|reject"},
 	    {"databases.shop.pins", "[a, b]|"},

@@ -62,7 +62,7 @@ static void test_defaults(void **state)
 	for (unsigned i = 0; i < CARRIER_COUNT; i++)
 		assert_int_equal(shop->declare[i], i);
 	assert_false(shop->forward_head);
-	assert_int_equal(shop->accept, ACCEPT_EXACT);
+	assert_int_equal(shop->accept, ACCEPT_COMPATIBLE);
 	assert_int_equal(shop->undeclared, CONF_UNDECLARED_REJECT);
 	assert_false(shop->ahead_hold);
 	assert_false(shop->on_failed_hold);
