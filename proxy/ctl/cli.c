@@ -15,19 +15,25 @@ struct subcommand {
 	int (*run)(int argc, char **argv);
 	const char *what, *example;
 };
+/* In groups: a row without a name is a title. */
 static const struct subcommand subcommands[] = {
+    {NULL, NULL, "The proxy", NULL},
     {"serve", cmd_serve, "run the proxy", "headgate serve -c headgate.yaml"},
     {"check", cmd_check, "is the configuration right? tells every error, starts nothing",
 	"headgate check -c headgate.yaml"},
+    {"status", cmd_status, "the gates: open, draining, holding or shut, and why", "headgate status"},
+    {"hold", cmd_hold, "hold every client until Ctrl-C",
+	"headgate hold -d shop --max 20s --reason \"moving house\""},
+    {"release", cmd_release, "end a hold", "headgate release -d shop"},
+
+    {NULL, NULL, "Changing a database", NULL},
     {"init", cmd_init, "make the ledger and its triggers in a database", "headgate init -d shop"},
     {"exec", cmd_exec, "conduct a migration: hold every client, run a command, let them go",
 	"headgate exec -d shop -m \"orders get a note\" -- alembic upgrade head"},
     {"resolve", cmd_resolve, "say what became of a run that was left half way",
 	"headgate resolve -d shop --help"},
-    {"hold", cmd_hold, "hold every client until Ctrl-C",
-	"headgate hold -d shop --max 20s --reason \"moving house\""},
-    {"release", cmd_release, "end a hold", "headgate release -d shop"},
-    {"status", cmd_status, "the gates: open, draining, holding or shut, and why", "headgate status"},
+
+    {NULL, NULL, "This program", NULL},
     {"version", cmd_version, "print the version", "headgate version"},
     {"help", cmd_help, "this text, or a command's own", "headgate help exec"},
 };
@@ -40,9 +46,12 @@ static void overview(FILE *to)
 	      "Usage: headgate COMMAND [OPTION]...\n"
 	      "\n",
 	    to);
-	for (size_t i = 0; i < SUBCOMMANDS; i++)
-		fprintf(to, "  %-8s %s\n           $ %s\n", subcommands[i].name, subcommands[i].what,
-		    subcommands[i].example);
+	for (size_t i = 0; i < SUBCOMMANDS; i++) {
+		if (subcommands[i].name == NULL)
+			fprintf(to, "%s%s:\n", i == 0 ? "" : "\n", subcommands[i].what);
+		else
+			fprintf(to, "  %-10s %s\n", subcommands[i].name, subcommands[i].what);
+	}
 	fputs("\n"
 	      "Every command explains itself: headgate COMMAND --help. All read -c FILE, $HEADGATE_CONFIG "
 	      "or " CLI_DEFAULT_CONFIG ".\n"
@@ -56,7 +65,7 @@ static void overview(FILE *to)
 static const struct subcommand *find(const char *name)
 {
 	for (size_t i = 0; i < SUBCOMMANDS; i++) {
-		if (strcmp(subcommands[i].name, name) == 0)
+		if (subcommands[i].name != NULL && strcmp(subcommands[i].name, name) == 0)
 			return &subcommands[i];
 	}
 	return NULL;
@@ -69,6 +78,8 @@ static const char *nearest(const char *name)
 	size_t most = 1;
 	for (size_t i = 0; i < SUBCOMMANDS; i++) {
 		size_t n = 0;
+		if (subcommands[i].name == NULL)
+			continue;
 		while (name[n] && subcommands[i].name[n] == name[n])
 			n++;
 		if (n > most) {
