@@ -1,0 +1,32 @@
+/* Between the files of describe: the statements, and what their rows are. */
+#ifndef SCHEMA_DESCRIBE_PRIVATE_H
+#define SCHEMA_DESCRIBE_PRIVATE_H
+
+#include "schema/describe.h"
+
+#define DESCRIBE_ATTRIBUTES 24 /* most of one kind, and the NULL behind them */
+
+/* What the rows of a statement are. */
+enum describe_rows {
+	ROWS_NONE,    /* of no interest */
+	ROWS_OBJECTS, /* reference, parent's reference or NULL, on, name, then the attributes of the kind */
+	ROWS_ALIASES, /* reference, reference that it stands for */
+	ROWS_NEEDS,   /* reference, reference that it depends on */
+};
+struct describe_statement {
+	enum describe_rows rows;
+	enum describe_kind kind; /* ROWS_OBJECTS */
+	const char *sql;
+	const char *attributes[DESCRIBE_ATTRIBUTES];
+};
+extern const struct describe_statement describe_statements[];
+extern const unsigned describe_statement_count;
+
+/* The text as PostgreSQL would give it back once it has read it, where that differs: an array with a cast
+ * behind it, (ARRAY[a, b])::text[], becomes one of casts, ARRAY[(a)::text, (b)::text]. To be freed. */
+char *describe_settled(const char *text);
+
+/* The last part of a qualified name: "orders" of "public.orders", "\"a.b\"" of "public.\"a.b\"". */
+const char *describe_bare(const char *qualified);
+
+#endif
