@@ -8,6 +8,7 @@
 #define NET_PQ_H
 
 #include <stdbool.h>
+#include <stddef.h>
 #include <stdint.h>
 
 struct event_base;
@@ -21,7 +22,10 @@ struct pq_result {
 	    *sqlstate; /* "" when ok; 08006 (the link broke) and 08003 (it was not open) are made up here */
 	const char *message;       /* primary message; "" when ok */
 	const char *detail, *hint; /* or NULL */
+	const char *severity;      /* "ERROR", "FATAL", in English; "" when ok or not the server's */
+	const char *context;       /* where in functions it happened, several lines; or NULL */
 	unsigned position;         /* of the error in the statement, in characters from 1; 0: nowhere */
+	bool skipped;              /* not ok, but not run either: a statement before it failed (pq_queue()) */
 	int rows, columns;
 	const void *handle;
 	const char *command_status; /* "SELECT 3" */
@@ -65,6 +69,19 @@ typedef void pq_done(const struct pq_result *result, void *arg);
  * transaction and one round trip. No COPY. done may be NULL. Before `opened` and after `closed`: answered
  * with 08003. */
 void pq_query(struct pq *pq, const char *sql, const char *const *values, int count, pq_done *done, void *arg);
+/* The same without a Sync behind it: this one, those queued after it and the pq_query() that follows run one
+ * after the other, and once one fails the server skips the rest, ROLLBACK TO and COMMIT included. With BEGIN
+ * the first and COMMIT the last, what fails leaves the session in a failed transaction (pq_in_transaction()).
+ * The rows that the queued ones return are dropped as they come. */
+void pq_queue(struct pq *pq, const char *sql, const char *const *values, int count, pq_done *done, void *arg);
+/* One statement that may be a COPY, by itself: FROM STDIN is given `data` (borrowed until it is answered),
+ * what TO STDOUT sends is dropped. Only while nothing is under way, and nothing may be asked before its
+ * answer. */
+void pq_copy(struct pq *pq, const char *sql, const char *data, size_t size, pq_done *done, void *arg);
+/* Is a transaction open, or failed and not rolled back, as far as the answers tell? */
+bool pq_in_transaction(const struct pq *pq);
+/* Makes the session's settings again what they were at `opened`. */
+void pq_settle(struct pq *pq, pq_done *done, void *arg);
 /* Asks the server to cancel the statement that it is at (PQcancel: this waits for a connection of its own, so
  * it is for programs and not for the proxy's loop). */
 void pq_cancel(const struct pq *pq);

@@ -1,7 +1,6 @@
 #include "net/pq.h"
 
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 
 #include <event2/event.h>
@@ -23,20 +22,6 @@ static const char setup_sql[] =
     "s.name IN "
     "('statement_timeout', 'lock_timeout', 'idle_in_transaction_session_timeout', 'idle_session_timeout', "
     "'transaction_timeout'))";
-
-const char *pq_value(const struct pq_result *result, int row, int column)
-{
-	const PGresult *from = result->handle;
-	if (from == NULL || row >= PQntuples(from) || column >= PQnfields(from) ||
-	    PQgetisnull(from, row, column))
-		return NULL;
-	return PQgetvalue(from, row, column);
-}
-
-const char *pq_column(const struct pq_result *result, int column)
-{
-	return result->handle != NULL ? PQfname(result->handle, column) : NULL;
-}
 
 void pq_cancel(const struct pq *pq)
 {
@@ -98,21 +83,6 @@ static void unhook(struct pq *pq)
 	pq->conn = NULL;
 }
 
-static struct statement *statement_take(struct pq *pq)
-{
-	struct statement *s = pq->first;
-	pq->first = s->next;
-	if (pq->first == NULL)
-		pq->last = &pq->first;
-	return s;
-}
-
-static void statement_free(struct statement **s)
-{
-	PQclear((*s)->result);
-	mem_free(s);
-}
-
 void pq_close(struct pq **at)
 {
 	struct pq *pq = *at;
@@ -122,8 +92,8 @@ void pq_close(struct pq **at)
 	unhook(pq);
 	pq_event_drop(&pq->kick);
 	while (pq->first != NULL) {
-		struct statement *s = statement_take(pq);
-		statement_free(&s);
+		struct statement *s = pq_statement_take(pq);
+		pq_statement_free(&s);
 	}
 	mem_free(&pq->dsn);
 	mem_free(&pq->dbname);
@@ -135,19 +105,11 @@ void pq_close(struct pq **at)
 	pq_leave(pq);
 }
 
-static bool answer(struct pq *pq, struct statement *s, const struct pq_result *result)
-{
-	pq_enter(pq);
-	if (s->done != NULL)
-		s->done(result, s->arg);
-	statement_free(&s);
-	return pq_leave(pq);
-}
-
 static bool answer_error(struct pq *pq, struct statement *s, const char *sqlstate, const char *message)
 {
-	const struct pq_result result = {.sqlstate = sqlstate, .message = message, .command_status = ""};
-	return answer(pq, s, &result);
+	const struct pq_result result = {
+	    .sqlstate = sqlstate, .message = message, .severity = "", .command_status = ""};
+	return pq_answer(pq, s, &result);
 }
 
 void pq_lost(struct pq *pq, const char *sqlstate, const char *message)
@@ -165,7 +127,7 @@ void pq_lost(struct pq *pq, const char *sqlstate, const char *message)
 	pq->state = PQ_LOST;
 	unhook(pq);
 	for (; !pq->dead && waiting > 0; waiting--)
-		answer_error(pq, statement_take(pq), "08006", why);
+		answer_error(pq, pq_statement_take(pq), "08006", why);
 	if (!pq->dead)
 		pq->handlers.closed(pq, code, why, pq->arg);
 	pq_leave(pq);
@@ -179,111 +141,6 @@ void pq_lost_by_libpq(struct pq *pq)
 	char *why = pq_message_line(pq->conn != NULL ? PQerrorMessage(pq->conn) : "out of memory", sqlstate);
 	pq_lost(pq, sqlstate, why[0] != '\0' ? why : "the connection was lost");
 	mem_free(&why);
-}
-
-static const char *field(const PGresult *result, int code)
-{
-	const char *text = PQresultErrorField(result, code);
-	return text != NULL ? text : "";
-}
-
-/* A FATAL says why the session ends; the end itself comes later, as a closed socket with a text of libpq's
- * that says nothing. */
-static void note_fatal(struct pq *pq, const PGresult *result)
-{
-	const char *severity = field(result, PG_DIAG_SEVERITY_NONLOCALIZED);
-	if (strcmp(severity, "FATAL") != 0 && strcmp(severity, "PANIC") != 0)
-		return;
-	mem_free(&pq->fatal_message);
-	pq->fatal_message = mem_strdup(field(result, PG_DIAG_MESSAGE_PRIMARY));
-	snprintf(pq->fatal_sqlstate, sizeof(pq->fatal_sqlstate), "%s", field(result, PG_DIAG_SQLSTATE));
-}
-
-void pq_on_notice(void *arg, const PGresult *result)
-{
-	struct pq *pq = arg;
-	note_fatal(pq, result);
-	if (pq->handlers.noticed != NULL)
-		pq->handlers.noticed(pq, field(result, PG_DIAG_SEVERITY_NONLOCALIZED),
-		    field(result, PG_DIAG_MESSAGE_PRIMARY), pq->arg);
-}
-
-/* Tells the first statement's owner. */
-static bool deliver(struct pq *pq)
-{
-	struct statement *s = statement_take(pq);
-	PGresult *from = s->result;
-	struct pq_result result = {.sqlstate = "", .message = "", .command_status = "", .handle = from};
-
-	switch (from != NULL ? PQresultStatus(from) : PGRES_FATAL_ERROR) {
-	case PGRES_TUPLES_OK:
-	case PGRES_COMMAND_OK:
-	case PGRES_EMPTY_QUERY:
-		result.ok = true;
-		result.rows = PQntuples(from);
-		result.columns = PQnfields(from);
-		result.command_status = PQcmdStatus(from);
-		break;
-	default:
-		result.sqlstate = from != NULL && field(from, PG_DIAG_SQLSTATE)[0] != '\0'
-		    ? field(from, PG_DIAG_SQLSTATE)
-		    : "08006";
-		result.message = from != NULL ? field(from, PG_DIAG_MESSAGE_PRIMARY) : "no answer";
-		result.detail = from != NULL ? PQresultErrorField(from, PG_DIAG_MESSAGE_DETAIL) : NULL;
-		result.hint = from != NULL ? PQresultErrorField(from, PG_DIAG_MESSAGE_HINT) : NULL;
-		result.position =
-		    from != NULL ? (unsigned)strtoul(field(from, PG_DIAG_STATEMENT_POSITION), NULL, 10) : 0;
-		break;
-	}
-	return answer(pq, s, &result);
-}
-
-/* Takes one piece of the answers that have arrived. A statement's are: its result, an end mark (NULL), the
- * answer to its Sync. What the Sync brings (a commit that failed) overrides. False: there is nothing to take
- * now. */
-static bool take_result(struct pq *pq, bool *alive)
-{
-	struct statement *s = pq->first;
-	if (s == NULL || !s->sent || PQisBusy(pq->conn))
-		return false;
-	PGresult *result = PQgetResult(pq->conn);
-	if (result == NULL) {
-		bool again = !s->answered;
-		s->answered = true;
-		return again;
-	}
-	if (PQresultStatus(result) == PGRES_PIPELINE_SYNC) {
-		PQclear(result);
-		*alive = deliver(pq);
-		return *alive && pq->conn != NULL;
-	}
-	switch (PQresultStatus(result)) {
-	case PGRES_COPY_IN:
-	case PGRES_COPY_OUT:
-	case PGRES_COPY_BOTH:
-		PQclear(result);
-		*alive = false;
-		pq_lost(pq, "08P01", "a statement began a COPY");
-		return false;
-	default:
-		break;
-	}
-	note_fatal(pq, result);
-	if (s->result == NULL || PQresultStatus(result) == PGRES_FATAL_ERROR) {
-		PQclear(s->result);
-		s->result = result;
-	} else {
-		PQclear(result);
-	}
-	return true;
-}
-
-static bool take_results(struct pq *pq)
-{
-	bool alive = true;
-	while (take_result(pq, &alive))
-		;
-	return alive && pq->conn != NULL;
 }
 
 static bool take_notifications(struct pq *pq)
@@ -318,7 +175,7 @@ static void on_io(evutil_socket_t fd, short what, void *arg)
 	bool up = PQconsumeInput(pq->conn) == 1;
 
 	/* Also when the link is down: what arrived before is answered as it was. */
-	if (!take_results(pq) || !take_notifications(pq))
+	if (!pq_take_results(pq) || !take_notifications(pq))
 		return;
 	if (!up || PQstatus(pq->conn) == CONNECTION_BAD)
 		pq_lost_by_libpq(pq);
@@ -326,34 +183,72 @@ static void on_io(evutil_socket_t fd, short what, void *arg)
 		flush(pq);
 }
 
-static void on_kick(evutil_socket_t fd, short what, void *arg);
-
-static bool send_statement(struct pq *pq, const char *sql, const char *const *values, int count)
-{
-	return PQsendQueryParams(pq->conn, sql, count, NULL, values, NULL, NULL, 0) == 1 &&
-	    PQpipelineSync(pq->conn) == 1;
-}
-
-void pq_query(struct pq *pq, const char *sql, const char *const *values, int count, pq_done *done, void *arg)
+struct statement *pq_statement(struct pq *pq, pq_done *done, void *arg)
 {
 	struct statement *s = mem_zalloc(sizeof(*s));
 	s->done = done;
 	s->arg = arg;
 	*pq->last = s;
 	pq->last = &s->next;
+	return s;
+}
 
+void pq_kick(struct pq *pq)
+{
+	event_active(pq->kick, EV_TIMEOUT, 1);
+}
+
+static bool send_statement(
+    struct pq *pq, const struct statement *s, const char *sql, const char *const *values, int count)
+{
+	if (PQsendQueryParams(pq->conn, sql, count, NULL, values, NULL, NULL, 0) != 1)
+		return false;
+	if (s == pq->first)
+		pq_prime(pq, s);
+	return s->queued || PQpipelineSync(pq->conn) == 1;
+}
+
+static void ask(struct pq *pq, struct statement *s, const char *sql, const char *const *values, int count)
+{
 	if ((pq->state != PQ_SETUP && pq->state != PQ_OPEN) || pq->broken != NULL) {
-		event_active(pq->kick, EV_TIMEOUT, 1);
+		pq_kick(pq);
 		return;
 	}
 	s->sent = true;
-	int left = send_statement(pq, sql, values, count) ? PQflush(pq->conn) : -1;
+	int left = 0;
+	if (!send_statement(pq, s, sql, values, count))
+		left = -1;
+	else if (!s->queued)
+		left = PQflush(pq->conn);
 	if (left < 0) {
 		pq->broken = mem_strdup(PQerrorMessage(pq->conn));
-		event_active(pq->kick, EV_TIMEOUT, 1);
+		pq_kick(pq);
 	} else if (left > 0) {
 		event_add(pq->out, NULL);
 	}
+}
+
+void pq_query(struct pq *pq, const char *sql, const char *const *values, int count, pq_done *done, void *arg)
+{
+	ask(pq, pq_statement(pq, done, arg), sql, values, count);
+}
+
+void pq_queue(struct pq *pq, const char *sql, const char *const *values, int count, pq_done *done, void *arg)
+{
+	struct statement *s = pq_statement(pq, done, arg);
+	s->queued = s->rowless = true;
+	ask(pq, s, sql, values, count);
+}
+
+bool pq_in_transaction(const struct pq *pq)
+{
+	PGTransactionStatusType status = pq->conn != NULL ? PQtransactionStatus(pq->conn) : PQTRANS_IDLE;
+	return status == PQTRANS_INTRANS || status == PQTRANS_INERROR;
+}
+
+void pq_settle(struct pq *pq, pq_done *done, void *arg)
+{
+	pq_query(pq, setup_sql, NULL, 0, done, arg);
 }
 
 static void on_setup(const struct pq_result *result, void *arg)
@@ -404,10 +299,10 @@ static void on_kick(evutil_socket_t fd, short what, void *arg)
 	for (struct statement *s = pq->first; s != NULL && !s->sent; s = s->next)
 		waiting++;
 	for (; !pq->dead && waiting > 0; waiting--)
-		answer_error(pq, statement_take(pq), "08003", "the connection is not open");
+		answer_error(pq, pq_statement_take(pq), "08003", "the connection is not open");
 	/* And answers that stood behind them may be in libpq's hands already. */
 	if (!pq->dead && pq->conn != NULL && (pq->state == PQ_SETUP || pq->state == PQ_OPEN))
-		take_results(pq);
+		pq_take_results(pq);
 	pq_leave(pq);
 }
 

@@ -21,6 +21,11 @@ struct statement {
 	void *arg;
 	bool sent;     /* else it is answered with 08003 */
 	bool answered; /* its results are complete, its Sync's answer is awaited */
+	bool queued;   /* no Sync follows it */
+	bool rowless;  /* its rows are dropped as they come */
+	enum { COPY_NONE, COPY_ASKED, COPY_FEEDING, COPY_DRAINING } copy;
+	const char *data; /* of COPY FROM STDIN, what is left of it */
+	size_t size;
 	PGresult *result;
 };
 
@@ -69,5 +74,23 @@ void pq_lost_by_libpq(struct pq *pq);
 void pq_on_notice(void *arg, const PGresult *result);
 
 void pq_event_drop(struct event **event);
+
+/* To be called with the statement whose results come next, before any of them is parsed. */
+void pq_prime(struct pq *pq, const struct statement *s);
+/* One piece of what has arrived for a COPY, which is the only statement under way. False: nothing to take
+ * now, or *alive is false: the link was lost. *over: its results are complete. */
+bool pq_take_copy(struct pq *pq, struct statement *s, bool *alive, bool *over);
+/* Takes what answers have arrived. False: the link was lost, or its owner has closed it. */
+bool pq_take_results(struct pq *pq);
+/* Tells a statement's owner; false: touch nothing any more. */
+bool pq_answer(struct pq *pq, struct statement *s, const struct pq_result *result);
+struct statement *pq_statement_take(struct pq *pq);
+void pq_statement_free(struct statement **s);
+/* Adds to the statements under way. */
+struct statement *pq_statement(struct pq *pq, pq_done *done, void *arg);
+void pq_note_fatal(struct pq *pq, const PGresult *result);
+/* Keeps a result as its statement's, where it says more than the one before. */
+void pq_keep_result(struct statement *s, PGresult *result);
+void pq_kick(struct pq *pq);
 
 #endif
