@@ -121,63 +121,74 @@ static char *conductor_sql(const char *run_role)
 
 char *ledger_nudge_sql(const struct conf_recorded *section, const char *control_role)
 {
-	char *table = reader_table(section), *name = sql_literal(table), *role = sql_identifier(control_role),
-	     *role_name = sql_literal(control_role);
-	char *schema = sql_identifier(section->schema != NULL ? section->schema : "public");
+	char *table = reader_table(section), *second = reader_second_table(section);
+	char *name = sql_literal(table), *also = second != NULL ? sql_literal(second) : mem_strdup("NULL"),
+	     *role = sql_literal(control_role);
 	/* The names go into the texts as values and never as a format. */
 	char *sql = mem_printf(
 	    "DO $headgate$\n"
 	    "DECLARE\n"
-	    "\tt oid := pg_catalog.to_regclass(%1$s);\n"
+	    "\tcontrol text := %3$s;\n"
+	    "\twanted text;\n"
+	    "\tt oid;\n"
+	    "\tnamespace text;\n"
 	    "\tsaid text := 'in place';\n"
 	    "BEGIN\n"
 	    "\tPERFORM pg_catalog.set_config('lock_timeout', '500ms', true);\n"
-	    "\tIF t IS NULL THEN\n"
-	    "\t\tRAISE NOTICE 'headgate: %% does not exist yet: run headgate init again after the first "
+	    "\tFOREACH wanted IN ARRAY pg_catalog.array_remove(ARRAY[%1$s, %2$s]::text[], NULL) LOOP\n"
+	    "\t\tt := pg_catalog.to_regclass(wanted);\n"
+	    "\t\tIF t IS NULL THEN\n"
+	    "\t\t\tRAISE NOTICE 'headgate: %% does not exist yet: run headgate init again after the first "
 	    "migration, or do nothing: the renewals alone "
-	    "serve, if role %% may read it then', %1$s, %4$s;\n"
-	    "\t\tRETURN;\n"
-	    "\tEND IF;\n"
-	    "\tIF NOT pg_catalog.has_table_privilege(%4$s, t, 'SELECT')\n"
-	    "\t\t\tOR NOT pg_catalog.has_schema_privilege(%4$s, (SELECT relnamespace FROM "
-	    "pg_catalog.pg_class WHERE oid = t), 'USAGE') THEN\n"
-	    "\t\tBEGIN\n"
-	    "\t\t\tGRANT USAGE ON SCHEMA %5$s TO %3$s;\n"
-	    "\t\t\tGRANT SELECT ON %2$s TO %3$s;\n"
-	    "\t\tEXCEPTION WHEN insufficient_privilege THEN\n"
-	    "\t\t\tNULL;\n"
-	    "\t\tEND;\n"
-	    "\t\tIF NOT pg_catalog.has_table_privilege(%4$s, t, 'SELECT')\n"
-	    "\t\t\t\tOR NOT pg_catalog.has_schema_privilege(%4$s, (SELECT relnamespace FROM "
-	    "pg_catalog.pg_class WHERE oid = t), 'USAGE') THEN\n"
-	    "\t\t\tsaid := pg_catalog.format('in place, but role %%s may not read %%s, and we may not grant "
-	    "it: its owner must', %4$s, %1$s);\n"
+	    "serve, if role %% may read it then', wanted, control;\n"
+	    "\t\t\tRETURN;\n"
 	    "\t\tEND IF;\n"
-	    "\tEND IF;\n"
-	    "\tIF EXISTS (SELECT FROM pg_catalog.pg_trigger WHERE tgrelid = t AND tgname = 'headgate_nudge') "
+	    "\t\tnamespace := (SELECT n.nspname FROM pg_catalog.pg_class c JOIN pg_catalog.pg_namespace n ON "
+	    "n.oid = "
+	    "c.relnamespace WHERE c.oid = t);\n"
+	    "\t\tIF NOT pg_catalog.has_table_privilege(control, t, 'SELECT')\n"
+	    "\t\t\t\tOR NOT pg_catalog.has_schema_privilege(control, namespace, 'USAGE') THEN\n"
+	    "\t\t\tBEGIN\n"
+	    "\t\t\t\tEXECUTE pg_catalog.format('GRANT USAGE ON SCHEMA %%I TO %%I', namespace, control);\n"
+	    "\t\t\t\tEXECUTE pg_catalog.format('GRANT SELECT ON %%s TO %%I', wanted, control);\n"
+	    "\t\t\tEXCEPTION WHEN insufficient_privilege THEN\n"
+	    "\t\t\t\tNULL;\n"
+	    "\t\t\tEND;\n"
+	    "\t\t\tIF NOT pg_catalog.has_table_privilege(control, t, 'SELECT')\n"
+	    "\t\t\t\t\tOR NOT pg_catalog.has_schema_privilege(control, namespace, 'USAGE') THEN\n"
+	    "\t\t\t\tsaid := pg_catalog.format('in place, but role %%s may not read %%s, and we may not "
+	    "grant "
+	    "it: its owner must', control, wanted);\n"
+	    "\t\t\tEND IF;\n"
+	    "\t\tEND IF;\n"
+	    "\t\tIF EXISTS (SELECT FROM pg_catalog.pg_trigger WHERE tgrelid = t AND tgname = "
+	    "'headgate_nudge') "
 	    "THEN\n"
-	    "\t\tNULL;\n"
-	    "\tELSIF (SELECT relkind NOT IN ('r', 'p') FROM pg_catalog.pg_class WHERE oid = t) THEN\n"
-	    "\t\tsaid := pg_catalog.format('%%s is no table, so no trigger is on it: the renewals alone "
-	    "serve', %1$s);\n"
-	    "\tELSE\n"
-	    "\t\tBEGIN\n"
-	    "\t\t\tCREATE TRIGGER headgate_nudge AFTER INSERT OR UPDATE OR DELETE OR TRUNCATE ON %2$s\n"
-	    "\t\t\t\tFOR EACH STATEMENT EXECUTE FUNCTION headgate.nudge('version');\n"
-	    "\t\tEXCEPTION WHEN insufficient_privilege THEN\n"
-	    "\t\t\tsaid := pg_catalog.format('role %%s may not put a trigger on %%s: its owner must run "
+	    "\t\t\tNULL;\n"
+	    "\t\tELSIF (SELECT relkind NOT IN ('r', 'p') FROM pg_catalog.pg_class WHERE oid = t) THEN\n"
+	    "\t\t\tsaid := pg_catalog.format('%%s is no table, so no trigger is on it: the renewals alone "
+	    "serve', wanted);\n"
+	    "\t\tELSE\n"
+	    "\t\t\tBEGIN\n"
+	    "\t\t\t\tEXECUTE 'CREATE TRIGGER headgate_nudge AFTER INSERT OR UPDATE OR DELETE OR TRUNCATE ON "
+	    "' || wanted "
+	    "||\n"
+	    "\t\t\t\t\t' FOR EACH STATEMENT EXECUTE FUNCTION headgate.nudge(''version'')';\n"
+	    "\t\t\tEXCEPTION WHEN insufficient_privilege THEN\n"
+	    "\t\t\t\tsaid := pg_catalog.format('role %%s may not put a trigger on %%s: its owner must run "
 	    "headgate init, or do nothing: the renewals "
-	    "alone serve', current_user, %1$s);\n"
-	    "\t\tEND;\n"
-	    "\tEND IF;\n"
+	    "alone serve', current_user, wanted);\n"
+	    "\t\t\tEND;\n"
+	    "\t\tEND IF;\n"
+	    "\tEND LOOP;\n"
 	    "\tRAISE NOTICE 'headgate: %%', said;\n"
 	    "END $headgate$",
-	    name, table, role, role_name, schema);
+	    name, also, role);
 	mem_free(&table);
+	mem_free(&second);
 	mem_free(&name);
+	mem_free(&also);
 	mem_free(&role);
-	mem_free(&role_name);
-	mem_free(&schema);
 	return sql;
 }
 
