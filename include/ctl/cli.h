@@ -20,6 +20,11 @@ int cmd_resolve(int argc, char **argv);
 int cmd_hold(int argc, char **argv);
 int cmd_release(int argc, char **argv);
 int cmd_status(int argc, char **argv);
+int cmd_current(int argc, char **argv);
+int cmd_history(int argc, char **argv);
+int cmd_heads(int argc, char **argv);
+int cmd_branches(int argc, char **argv);
+int cmd_show(int argc, char **argv);
 
 /* Shared by the subcommands: the configuration at path (NULL: the default), errors printed to stderr; NULL
  * when wrong (exit CLI_CONFIG). */

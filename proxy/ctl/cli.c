@@ -33,6 +33,13 @@ static const struct subcommand subcommands[] = {
     {"resolve", cmd_resolve, "say what became of a run that was left half way",
 	"headgate resolve -d shop --help"},
 
+    {NULL, NULL, "Looking at migrations, and writing them", NULL},
+    {"current", cmd_current, "the revisions that a database is at", "headgate current --check-heads"},
+    {"history", cmd_history, "the revisions of the folder, newest first", "headgate history -i"},
+    {"heads", cmd_heads, "the revisions that nothing comes after", "headgate heads"},
+    {"branches", cmd_branches, "the revisions that several others come after", "headgate branches"},
+    {"show", cmd_show, "one revision: its parents, its file, how it runs", "headgate show head"},
+
     {NULL, NULL, "This program", NULL},
     {"version", cmd_version, "print the version", "headgate version"},
     {"help", cmd_help, "this text, or a command's own", "headgate help exec"},

@@ -198,3 +198,13 @@ const char *lanes_after(struct lanes *lanes, bool *due)
 	*due = lanes->after.taken < lanes->after.count;
 	return *due ? lanes->after.at[lanes->after.taken++] : lanes->plain;
 }
+
+unsigned lanes_width(const struct lanes *lanes)
+{
+	size_t most = strlen(lanes->own), plain = strlen(lanes->plain);
+
+	for (unsigned i = 0; i < lanes->after.count; i++)
+		if (strlen(lanes->after.at[i]) > most)
+			most = strlen(lanes->after.at[i]);
+	return (unsigned)(plain > most ? plain : most);
+}

@@ -30,6 +30,8 @@ const char *lanes_before(struct lanes *lanes);
 const char *lanes_own(struct lanes *lanes);
 const char *lanes_after(struct lanes *lanes, bool *due);
 
+/* Columns that its own row and those after take at most: texts stand in line behind them. */
+unsigned lanes_width(const struct lanes *lanes);
 unsigned lanes_count(const struct lanes *lanes); /* how many there are at this moment */
 
 #endif
