@@ -20,6 +20,8 @@ int cmd_resolve(int argc, char **argv);
 int cmd_hold(int argc, char **argv);
 int cmd_release(int argc, char **argv);
 int cmd_status(int argc, char **argv);
+int cmd_upgrade(int argc, char **argv);
+int cmd_downgrade(int argc, char **argv);
 int cmd_current(int argc, char **argv);
 int cmd_history(int argc, char **argv);
 int cmd_heads(int argc, char **argv);

@@ -27,6 +27,8 @@ static const struct subcommand subcommands[] = {
     {"release", cmd_release, "end a hold", "headgate release -d shop"},
 
     {NULL, NULL, "Changing a database", NULL},
+    {"upgrade", cmd_upgrade, "run migrations up to a target, head by default", "headgate upgrade --dry-run"},
+    {"downgrade", cmd_downgrade, "undo migrations down to a target", "headgate downgrade -1"},
     {"init", cmd_init, "make the ledger and its triggers in a database", "headgate init -d shop"},
     {"exec", cmd_exec, "conduct a migration: hold every client, run a command, let them go",
 	"headgate exec -d shop -m \"orders get a note\" -- alembic upgrade head"},

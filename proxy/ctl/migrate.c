@@ -143,7 +143,7 @@ static bool open_conf(struct migrate *m)
 	return url == NULL || url[0] == '\0' || open_url(m, url, "DATABASE_URL");
 }
 
-bool migrate_needs_section(struct migrate *m)
+bool migrate_section(struct migrate *m)
 {
 	if (m->section != NULL)
 		return true;
@@ -239,10 +239,11 @@ int migrate_open(struct migrate *m, int argc, char **argv, const char *help, con
 	const struct command_options tables[] = {
 	    {migrate_options, sizeof(migrate_options) / sizeof(migrate_options[0])},
 	    {own, own_count},
+	    m->also,
 	    {verbose_option, 1},
 	};
 	const struct command_line line = {
-	    .help = help, .tables = tables, .table_count = m->verbose_too ? 3 : 2};
+	    .help = help, .tables = tables, .table_count = m->verbose_too ? 4 : 3};
 	m->command = argv[0];
 	int status = command_options_read(&line, argc, argv, &m->words, &m->word_count);
 	if (status >= 0)
@@ -321,7 +322,7 @@ bool migrate_catalog_at(struct migrate *m, bool may_be_missing)
 	struct catalog_files files = {.count = 0};
 	struct catalog_defects defects = {.count = 0};
 	char *why = NULL;
-	if (m->conf != NULL && m->section == NULL && m->given.dir == NULL && !migrate_needs_section(m))
+	if (m->conf != NULL && m->section == NULL && m->given.dir == NULL && !migrate_section(m))
 		return false;
 	bool missing = stat(m->dir, &status) != 0;
 	if (missing && !(may_be_missing && errno == ENOENT))

@@ -30,6 +30,7 @@
 #include "net/pq_now.h"
 #include "schema/catalog.h"
 #include "schema/graph.h"
+#include "schema/plan.h"
 #include "options.h"
 
 /* Goes into the help of each command, before its own last lines. */
@@ -69,7 +70,8 @@ struct migrate_ledger {
 
 struct migrate {
 	/* Set by the caller before migrate_open(). */
-	bool verbose_too; /* takes -v, --verbose */
+	bool verbose_too;            /* takes -v, --verbose */
+	struct command_options also; /* more options, besides its own */
 
 	const char *command; /* "upgrade" */
 	char **words;        /* what is left behind the options */
@@ -108,10 +110,20 @@ void migrate_close(struct migrate *m); /* whatever was opened; leaves a zeroed s
 bool migrate_catalog(struct migrate *m);
 bool migrate_catalog_at(struct migrate *m, bool may_be_missing);
 
+/* Is it said which database is meant? False: it was asked for on stderr. */
+bool migrate_section(struct migrate *m);
 /* Connects as who conducts runs. */
 bool migrate_connect(struct migrate *m);
 /* What is recorded and applied; connects where that was not done. A database without a ledger is no error. */
 bool migrate_ledger(struct migrate *m);
+
+/* The steps from what the ledger has (migrate_ledger() was called) to request.target, up or down; target,
+ * late and the like are the caller's, the rest is filled in. False where the recorded state does not allow
+ * it, too.
+ */
+bool migrate_plan(struct migrate *m, bool down, struct plan_request request, struct plan *out);
+/* Why a plan was refused, told and freed; false. */
+bool migrate_fails_plan(struct migrate *m, char *why);
 
 /* "headgate NAME: " and a line on stderr; sets m->status and returns false, for return migrate_fails(...). */
 bool migrate_fails(struct migrate *m, int status, const char *format, ...)

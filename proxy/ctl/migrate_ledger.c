@@ -43,7 +43,7 @@ bool migrate_connect(struct migrate *m)
 {
 	if (m->pq != NULL)
 		return true;
-	if (!migrate_needs_section(m))
+	if (!migrate_section(m))
 		return false;
 	char application[64];
 	struct pq_now_error error;

@@ -5,8 +5,6 @@
 
 #include "migrate.h"
 
-/* Is it said which database is meant? False: it was asked for on stderr. */
-bool migrate_needs_section(struct migrate *m);
 void migrate_ledger_free(struct migrate_ledger *ledger); /* leaves none */
 
 #endif

@@ -66,17 +66,22 @@ for path in sorted((top / "proxy/ctl").glob("*.c")):
     if not commands:
         continue
     for place, names in tables(source):
+        # In the command's function, or in one that stands before it; before the first one of options.h's are for all in the file.
         before = [name for at, name in commands if at < place]
-        owner = before[-1] if before else commands[0][1]  # in the command's function, or in one that stands before it
-        options.setdefault(owner, set()).update(names)
+        both = "command_option" in source[place:place + 30]
+        for owner in before[-1:] or [name for _, name in commands[:None if both else 1]]:
+            options.setdefault(owner, set()).update(names)
     for use in re.finditer(r"\b(migrate_open|conducting_begin)\(", source):
         before = [name for at, name in commands if at < use.start()]
-        owner = before[-1] if before else commands[0][1]
         verbose = {"verbose"} if ".verbose_too = true" in source else set()
-        options.setdefault(owner, set()).update(shared | verbose if use[1] == "migrate_open" else about_runs)
+        for owner in before[-1:] or [name for _, name in commands]:
+            options.setdefault(owner, set()).update(shared | verbose if use[1] == "migrate_open" else about_runs)
+shared_told = set(re.findall(r"^\.It .*?Fl -([\w-]+)", part(PAGE, "Sh", "OPTIONS OF ALL MIGRATION COMMANDS"), re.M))
+both_ways(PAGE, shared_told, shared, "option of all migration commands")
 for name in subcommands:
-    real = options[name]
-    told = set(re.findall(r"^\.It .*?Fl -([\w-]+)", part(PAGE, "Ss", name), re.M))
+    elsewhere = shared if shared <= options[name] else set()  # told in one place for all; a command may say more
+    real = options[name] - elsewhere
+    told = set(re.findall(r"^\.It .*?Fl -([\w-]+)", part(PAGE, "Ss", name), re.M)) - elsewhere
     if name not in ("help", "version"):
         both_ways(PAGE, told, real, f"option of {name}")
 
