@@ -94,11 +94,11 @@ static void add(struct building *b, enum plan_kind kind, const struct catalog_mi
     const struct catalog_section *section, const struct heads *after, bool late)
 {
 	struct plan *plan = b->plan;
-	const struct heads *before = plan->count > 0 ? &plan->at[plan->count - 1].after : &plan->from;
 
 	if ((plan->count & (plan->count - 1)) == 0) /* grown at each power of two */
 		plan->at = mem_realloc(
 		    plan->at, (plan->count == 0 ? 1 : (size_t)plan->count * 2) * sizeof(*plan->at));
+	const struct heads *before = plan->count > 0 ? &plan->at[plan->count - 1].after : &plan->from;
 	struct plan_step step = {
 	    .kind = kind,
 	    .migration = migration,
