@@ -156,6 +156,88 @@ static void test_refusals(void **state)
 	gate_view_unref(&view);
 }
 
+/* A graph that has only what it accepts at 20, all of it behind. */
+static bool told_ask(
+    const struct gate_standing *standing, const struct heads *declared, struct gate_stance *out)
+{
+	(void)standing;
+	*out = (struct gate_stance){.relation = RELATION_BEHIND, .within = true};
+	return strcmp(declared->text, "10") == 0;
+}
+
+static void told_free(struct gate_standing *standing)
+{
+	for (unsigned i = 0; i < standing->accepted_count; i++)
+		heads_free(&standing->accepted[i]);
+	mem_free(&standing->accepted);
+	mem_free(&standing);
+}
+
+static struct gate_standing *told(const char *const *sets, unsigned count, bool more)
+{
+	struct gate_standing *standing = mem_zalloc(sizeof(*standing));
+
+	*standing = (struct gate_standing){.accepted = mem_zalloc(count * sizeof(struct heads)),
+	    .accepted_count = count,
+	    .more = more,
+	    .ask = told_ask,
+	    .free = told_free};
+	atomic_init(&standing->references, 1);
+	for (unsigned i = 0; i < count; i++)
+		standing->accepted[i] = heads(sets[i]);
+	return standing;
+}
+
+static void test_what_a_graph_accepts_is_told(void **state)
+{
+	static char longs[40][HEAD_BYTES + 1];
+	const char *sets[40] = {"19", "18+17"};
+	struct gate_view *view = shop("20");
+
+	(void)state;
+	view->policy.order = ORDER_NONE;
+	view->at_recorded = told(sets, 2, false);
+	view->pins = mem_zalloc(sizeof(*view->pins));
+	view->pins[0] = (struct gate_pin){.heads = heads("5"), .until_ns = 2};
+	view->pin_count = 1;
+	says(refuse(view, "10", REFUSAL_BEFORE_LOGIN), "55000",
+	    "database \"shop\" is at schema head 20, this client was built for 10: it is behind",
+	    "declared=10 recorded=20 accepted=20,19,17+18,5 relation=behind", "schema head 20");
+	assert_null(strstr(refuse(view, "10", REFUSAL_BEFORE_LOGIN).hint, "publish"));
+	view->at_recorded->more = true;
+	says(refuse(view, "x", REFUSAL_BEFORE_LOGIN), "55000",
+	    "database \"shop\" is at schema head 20, this client was built for x: the two do not match",
+	    "declared=x recorded=20 accepted=20,19,17+18,5,... relation=unknown",
+	    "The published graph of migrations does not have that head: if it is a new one, run "
+	    "`headgate publish`.");
+	view->policy.disclose = false;
+	says(refuse(view, "10", REFUSAL_BEFORE_LOGIN), "55000",
+	    "this client was built for 10, which database \"shop\" no longer serves: it is behind",
+	    "declared=10 relation=behind", "");
+	view->policy.disclose = true;
+	view->recorded.state = RECORDED_FAILED;
+	view->recorded.detail = mem_strdup("why");
+	assert_non_null(strstr(refuse(view, "10", REFUSAL_BEFORE_LOGIN).detail, " accepted=none "));
+	view->recorded.state = RECORDED_CLEAN;
+
+	/* as many whole ones as there is room for */
+	for (int i = 0; i < 40; i++) {
+		memset(longs[i], 'a' + i % 26, HEAD_BYTES);
+		longs[i][0] = (char)('A' + i % 26);
+		sets[i] = longs[i];
+	}
+	gate_standing_unref(&view->at_recorded);
+	view->at_recorded = told(sets, 40, false);
+	struct refusal refusal = refuse(view, "10", REFUSAL_BEFORE_LOGIN);
+	const char *from = strstr(refusal.detail, "accepted=20,"),
+		   *to = strstr(refusal.detail, ",... relation");
+	assert_non_null(from);
+	assert_non_null(to);
+	assert_true(to - from > 300 && to - from < 420);
+	assert_int_equal((to - from - 11) % 65, 0);
+	gate_view_unref(&view);
+}
+
 static struct refusal expired(struct gate_view *view, const char *declared)
 {
 	struct heads set = heads(declared);
@@ -443,6 +525,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 	    cmocka_unit_test(test_refusals),
+	    cmocka_unit_test(test_what_a_graph_accepts_is_told),
 	    cmocka_unit_test(test_holds),
 	    cmocka_unit_test(test_notice),
 	    cmocka_unit_test(test_nothing_overflows_or_is_cut),
