@@ -27,6 +27,8 @@ int cmd_history(int argc, char **argv);
 int cmd_heads(int argc, char **argv);
 int cmd_branches(int argc, char **argv);
 int cmd_show(int argc, char **argv);
+int cmd_revision(int argc, char **argv);
+int cmd_merge(int argc, char **argv);
 
 /* Shared by the subcommands: the configuration at path (NULL: the default), errors printed to stderr; NULL
  * when wrong (exit CLI_CONFIG). */

@@ -41,6 +41,8 @@ static const struct subcommand subcommands[] = {
     {"heads", cmd_heads, "the revisions that nothing comes after", "headgate heads"},
     {"branches", cmd_branches, "the revisions that several others come after", "headgate branches"},
     {"show", cmd_show, "one revision: its parents, its file, how it runs", "headgate show head"},
+    {"revision", cmd_revision, "write a new migration", "headgate revision -m \"orders get a note\""},
+    {"merge", cmd_merge, "write a migration that makes one head of several", "headgate merge heads"},
 
     {NULL, NULL, "This program", NULL},
     {"version", cmd_version, "print the version", "headgate version"},
