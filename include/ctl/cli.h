@@ -22,6 +22,8 @@ int cmd_release(int argc, char **argv);
 int cmd_status(int argc, char **argv);
 int cmd_upgrade(int argc, char **argv);
 int cmd_downgrade(int argc, char **argv);
+int cmd_stamp(int argc, char **argv);
+int cmd_publish(int argc, char **argv);
 int cmd_current(int argc, char **argv);
 int cmd_history(int argc, char **argv);
 int cmd_heads(int argc, char **argv);

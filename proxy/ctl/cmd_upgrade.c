@@ -65,7 +65,7 @@ static const char upgrade_help[] =
     "BRANCH@head;\n"
     "several are joined by a comma. With --sql also FROM:TO.\n"
     "\n" UPGRADE_HELP "      --late HOW               migrations that stand before what is recorded and were "
-		      "never applied: refuse "
+    "never applied: refuse "
     "(default),\n"
     "                               run them, or leave them out\n"
     "      --no-repeatables         leave Flyway's R__ files alone\n" UPGRADE_HELP_END
@@ -83,7 +83,7 @@ static const char downgrade_help[] =
     "REVISION-N. There is no\n"
     "default. With --sql also FROM:TO.\n"
     "\n" UPGRADE_HELP "      --late HOW               migrations on the way that were never applied: refuse "
-		      "(default), or leave them "
+    "(default), or leave them "
     "out\n" UPGRADE_HELP_END "Examples:  headgate downgrade -1 --dry-run\n"
     "           headgate downgrade 0007 -m \"the new report is wrong\"\n"
     "           headgate downgrade base\n";
@@ -200,9 +200,7 @@ static int conduct(struct upgrade *u)
 	struct heads target = target_heads(u);
 	char word[] = "headgate";
 	char *const argv[] = {word, (char *)(uintptr_t)u->m.command, (char *)(uintptr_t)u->target, NULL};
-	/* The section as it is, but for the way there, which --url may have given. */
-	struct conf_database own = *section;
-	own.control.run_dsn = u->m.dsn;
+	const struct conf_database own = migrate_run_section(&u->m);
 	if (u->why != NULL)
 		snprintf(u->reason, sizeof(u->reason), "%s", u->why);
 	else

@@ -117,6 +117,15 @@ bool migrate_connect(struct migrate *m);
 /* What is recorded and applied; connects where that was not done. A database without a ledger is no error. */
 bool migrate_ledger(struct migrate *m);
 
+/* Makes the ledger, or brings it up, where that is needed (migrate_ledger() was called), and reads again. */
+bool migrate_make_ledger(struct migrate *m);
+/* Begins a transaction that holds the lock of whoever changes the schema; where another has it, for some
+ * seconds it is tried again. */
+bool migrate_begin(struct migrate *m);
+bool migrate_commit(struct migrate *m);
+/* The section as a run takes it: with --url for its connection, where one was given. */
+struct conf_database migrate_run_section(const struct migrate *m);
+
 /* The steps from what the ledger has (migrate_ledger() was called) to request.target, up or down; target,
  * late and the like are the caller's, the rest is filled in. False where the recorded state does not allow
  * it, too.

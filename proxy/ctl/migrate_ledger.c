@@ -1,8 +1,10 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 
 #include "base/mem.h"
+#include "net/pq.h"
 #include "schema/ledger.h"
 #include "schema/readers.h"
 #include "ctl/cli.h"
@@ -229,4 +231,105 @@ bool migrate_ledger(struct migrate *m)
 		ok = migrate_fails_by(m, "reading the ledger", &error);
 	pq_now_error_free(&error);
 	return ok;
+}
+
+struct conf_database migrate_run_section(const struct migrate *m)
+{
+	struct conf_database section = *m->section;
+	section.control.run_dsn = m->dsn;
+	return section;
+}
+
+/* ---- changing it ---- */
+
+#define PATIENCE 50  /* tries at a lock ... */
+#define PAUSE_MS 200 /* ... with this pause */
+
+/* False: Ctrl-C. */
+static bool pause_for_lock(struct migrate *m)
+{
+	const struct timespec pause = {.tv_sec = 0, .tv_nsec = PAUSE_MS * 1000000L};
+	nanosleep(&pause, NULL);
+	return !pq_now_interrupted(m->pq);
+}
+
+static bool take_step(struct migrate *m, const struct ledger_step *step)
+{
+	struct pq_now_error error;
+	for (unsigned tries = 1;; tries++) {
+		if (pq_now_do(m->pq, step->sql, NULL, 0, &error))
+			return true;
+		bool again = strcmp(error.sqlstate, "55P03") == 0 && tries < PATIENCE && pause_for_lock(m);
+		if (!again)
+			break;
+		pq_now_error_free(&error);
+	}
+	migrate_fails_by(m, step->what, &error);
+	if (strcmp(error.sqlstate, "42501") == 0)
+		fprintf(stderr, "Somebody who may can make the ledger: headgate init\n");
+	pq_now_error_free(&error);
+	return false;
+}
+
+bool migrate_make_ledger(struct migrate *m)
+{
+	if (m->ledger.present && !m->ledger.old)
+		return true;
+	char *control = pq_dsn_user(m->section->control.dsn), *run = pq_dsn_user(m->dsn);
+	bool made = control != NULL && run != NULL;
+	if (made) {
+		struct ledger_plan plan = ledger_plan(&m->section->recorded, control, run);
+		for (unsigned i = 0; made && i < plan.count; i++)
+			made = take_step(m, &plan.steps[i]);
+		ledger_plan_free(&plan);
+	} else {
+		migrate_fails(
+		    m, CLI_CONFIG, "the connection string names no user, and there is no default here");
+	}
+	mem_free(&control);
+	mem_free(&run);
+	return made && migrate_ledger(m);
+}
+
+bool migrate_begin(struct migrate *m)
+{
+	static const char *const begin[] = {"BEGIN", "SET LOCAL lock_timeout = '5s'"};
+	static const char *const end[] = {"ROLLBACK"};
+	struct pq_now_error error = {.message = NULL};
+	unsigned failed;
+	for (unsigned tries = 1; tries <= PATIENCE; tries++) {
+		struct pq_rows rows;
+		if (!pq_now_all(m->pq, begin, 2, &error, &failed))
+			break;
+		bool ok = pq_now_ask(
+		    m->pq, "SELECT pg_catalog.pg_try_advisory_xact_lock(" LEDGER_LOCK ")", NULL, 0, &rows);
+		const char *locked = pq_rows_at(&rows, 0, 0);
+		bool mine = ok && locked != NULL && strcmp(locked, "t") == 0;
+		if (!ok)
+			migrate_fails_by(m, "taking the lock", &rows.error);
+		pq_rows_free(&rows);
+		if (mine || !ok)
+			return mine;
+		if (!pq_now_all(m->pq, end, 1, &error, &failed) || !pause_for_lock(m))
+			break;
+	}
+	if (error.message != NULL) {
+		migrate_fails_by(m, "taking the lock", &error);
+		pq_now_error_free(&error);
+		return false;
+	}
+	return migrate_fails(m, CLI_FAILED,
+	    "a run is under way in %s, or something else that holds its lock: try again when it has ended "
+	    "(`headgate log` shows it)",
+	    migrate_database(m));
+}
+
+bool migrate_commit(struct migrate *m)
+{
+	struct pq_now_error error;
+	if (pq_now_do(m->pq, "COMMIT", NULL, 0, &error))
+		return true;
+	migrate_fails_by(m, "COMMIT", &error);
+	pq_now_error_free(&error);
+	return false;
 }
