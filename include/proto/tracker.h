@@ -63,8 +63,9 @@ void tracker_free(struct tracker *tracker);
 
 /* The client's bytes, in order. Returns how many of them may go to the server now: n; fewer when one_batch is
  * set and the end of a batch was reached (a Query, FunctionCall or Sync that is answered by a ReadyForQuery:
- * not one that the server discards or a COPY IN swallows), when the queue is full (wait for answers) or after
- * Terminate. At a protocol violation tracker->violation is set and nothing may go. */
+ * not one that the server discards or a COPY IN swallows) or where UNSURE leaves open whether a statement
+ * would be discarded or begin one (wait for the ReadyForQuery); when the queue is full (wait for answers) or
+ * after Terminate. At a protocol violation tracker->violation is set and nothing may go. */
 size_t tracker_client(struct tracker *tracker, const uint8_t *bytes, size_t n, bool one_batch);
 
 /* The server's bytes. False: violation. Every byte is passed on in any case. */

@@ -282,6 +282,16 @@ bool admit_transaction(struct session *s)
 	return false;
 }
 
+bool admit_now(struct session *s)
+{
+	struct verdict verdict = ask(s);
+	if (verdict.kind != VERDICT_ADMIT || s->place->retired)
+		return false;
+	observe(s, &verdict);
+	s->epoch = s->place->epoch;
+	return true;
+}
+
 void admit_settled(struct session *s)
 {
 	if (s->worker->stopping) {

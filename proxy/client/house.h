@@ -55,6 +55,9 @@ struct worker {
 	struct place_list places;
 	struct session_list sessions, dead;
 	struct cancel_list cancels;
+	struct session_list flows; /* streams from the server, looked at by the tick */
+	struct event tick;
+	int tick_fd;
 	struct event bury; /* frees dead sessions after the loop's turn */
 	uint64_t next_session, epoch;
 	unsigned session_count;

@@ -7,6 +7,9 @@
 #include "base/mem.h"
 #include "session.h"
 
+/* How long a failed COPY's ReadyForQuery may take, once the client waits for it with the next statement. */
+#define UNSURE_NS (5 * CLOCK_S)
+
 /* Nothing has changed since this session was last admitted, and the lease runs: one compare each. */
 static inline bool fresh(const struct session *s)
 {
@@ -38,7 +41,10 @@ static void forward(struct session *s, const uint8_t *bytes, size_t n, bool free
 		stash(s, bytes, n);
 		return;
 	}
-	size_t used = tracker_client(&s->tracker, bytes, n, !free_run);
+	/* The end of a failed COPY may be the beginning of the next transaction: it waits for the server's
+	 * word, or passes by a verdict of now. */
+	bool unsure = !free_run && s->tracker.mode == TRACKER_UNSURE;
+	size_t used = tracker_client(&s->tracker, bytes, n, !free_run && !(unsure && admit_now(s)));
 	if (s->tracker.violation != NULL) {
 		session_close(s, REASON_PROTOCOL, s->tracker.violation);
 		return;
@@ -58,8 +64,11 @@ static void forward(struct session *s, const uint8_t *bytes, size_t n, bool free
 		relay_client_gone(s, false);
 		return;
 	}
-	if (used < n)
+	if (used < n) {
 		stash(s, bytes + used, n - used);
+		if (unsure && !event_pending(&s->timer, EV_TIMEOUT, NULL))
+			session_timer(s, UNSURE_NS);
+	}
 	if (s->state == STATE_BUSY && tracker_idle(&s->tracker))
 		admit_settled(
 		    s); /* a Flush alone, CopyData behind a failed COPY: nothing that the server answers */
@@ -162,11 +171,21 @@ void relay_client_gone(struct session *s, bool was_broken)
 	leg_watch(s, &s->server, s->client.backlog == NULL ? EV_READ : 0);
 }
 
+/* A server whose client has broken off fails when it comes to write, and ends its statement. Here it would go
+ * on and on: so it is told, after as much as the sockets between the two would have taken. */
+#define UNHEARD_BYTES ((size_t)1024 * 1024)
+
 /* The server's bytes that nobody is there to hear any more, or that the client can still take. */
 static void to_client(struct session *s, const uint8_t *bytes, size_t n)
 {
-	if (s->client.stream.fd < 0)
+	if (s->client.stream.fd < 0) {
+		s->unheard += n;
+		if (s->unheard >= UNHEARD_BYTES) {
+			s->unheard = 0;
+			cancel_own(s);
+		}
 		return;
+	}
 	if (leg_write(s, &s->client, bytes, n) && s->client.backlog != NULL)
 		leg_watch(s, &s->server, 0);
 }
@@ -203,6 +222,8 @@ void relay_server_readable(struct session *s)
 
 	if (s->state == STATE_BUSY) {
 		if (tracker_idle(&s->tracker)) {
+			if (s->flowing)
+				flow_end(s);
 			s->worker->now_ns = clock_now();
 			admit_settled(s);
 			if (s->stash_size > 0 && s->state == STATE_IDLE)
@@ -212,6 +233,7 @@ void relay_server_readable(struct session *s)
 			session_enter(s, STATE_REPLICA);
 			relay_resume(s);
 		} else {
+			flow_check(s);
 			if (s->stash_size > 0) {
 				s->worker->now_ns = clock_now();
 				relay_resume(s);

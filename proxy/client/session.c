@@ -190,6 +190,12 @@ static void on_timer(evutil_socket_t fd, short what, void *arg)
 	case TIMER_TRANSACTION: {
 		/* armed once and looked at when it is due: no timer is moved on the hot path */
 		int64_t most = s->worker->conf->limits.idle_in_transaction_ns;
+		if (s->stash_size > 0 && s->tracker.mode == TRACKER_UNSURE) {
+			session_close(s, REASON_DRAINED,
+			    "a statement was sent before the failed COPY in front of it was closed by a "
+			    "Sync");
+			break;
+		}
 		if (most == 0)
 			break;
 		if (s->quiet_since_ns == 0 || !tracker_idle_in_transaction(&s->tracker))
@@ -268,6 +274,8 @@ static __attribute__((noinline)) void entered(
 		place->logins += state == STATE_LOGIN;
 		place->logins -= old == STATE_LOGIN;
 	}
+	if (s->flowing)
+		flow_end(s);
 	int64_t now = s->worker->now_ns;
 	if (log_wants(LOG_LEVEL_DEBUG))
 		log_debug(session_label(s), "%s -> %s", states[old].name, states[state].name);

@@ -8,6 +8,7 @@
  *  discard.c  WAITING, and the batch that waits was cancelled
  *  login.c    DIAL, LOGIN: to the first ReadyForQuery
  *  relay.c    IDLE, BUSY, REPLICA, GONE: the two pumps
+ *  flow.c     a stream from the server is taken in larger pieces
  *  cancel.c   CANCEL, and cancels of parked queries */
 #ifndef CLIENT_SESSION_H
 #define CLIENT_SESSION_H
@@ -88,6 +89,11 @@ struct session {
 	TAILQ_ENTRY(session) of_place, of_worker;
 	TAILQ_ENTRY(session) of_ready; /* HELD, admitted, waiting for the ramp */
 	bool in_ready;
+	size_t unheard; /* bytes of the server's since the client's connection broke */
+	bool flowing;   /* its answer has become a stream (flow.c) */
+	TAILQ_ENTRY(session) of_flow;
+	uint64_t flow_asked, flow_from,
+	    flow_seen; /* client.bytes at its last word; server.bytes then, and at the last tick */
 	struct entry *entry;
 	struct listener *listener;
 	uint8_t *stash; /* client bytes that were read and may not go to the server yet */
@@ -184,6 +190,7 @@ void admit_held(struct session *s); /* HELD: the view changed, or a timer woke i
 void admit_turn(struct session *s); /* HELD, and its turn in the ramp: asked again, it leaves that queue */
 bool admit_transaction(
     struct session *s); /* IDLE: may a transaction start now? false: it was parked or turned away */
+bool admit_now(struct session *s);     /* BUSY: would the gate let a transaction start now? */
 void admit_view(struct session *s);    /* the view of its database changed */
 void admit_waiting(struct session *s); /* PARKED and the client's next bytes are there */
 void admit_timer(struct session *s);   /* HELD and WAITING */
@@ -207,6 +214,13 @@ void relay_server_readable(struct session *s);
 void relay_resume(struct session *s);
 void relay_client_gone(struct session *s, bool broken);
 void relay_flushed(struct session *s, struct leg *leg);
+
+/* flow.c */
+void flow_check(struct session *s); /* BUSY, and the server has said more */
+void flow_begin(struct session *s);
+void flow_end(struct session *s);      /* the stream has ended */
+void flow_init(struct worker *worker); /* at the worker's start; flow_free() at its end */
+void flow_free(struct worker *worker);
 
 /* cancel.c */
 void cancel_begin(struct session *s, const uint8_t *packet, size_t size);

@@ -72,6 +72,7 @@ struct worker *worker_start(unsigned index, const struct conf *conf, struct clie
 	if (worker->base == NULL)
 		log_fatal("cannot make an event loop: %s", strerror(errno));
 	worker->mailbox = mailbox_new(worker->base, worker);
+	flow_init(worker);
 	event_assign(&worker->bury, worker->base, -1, 0, on_bury, worker);
 
 	limits_worker_join(limits, worker);
@@ -390,6 +391,7 @@ void worker_free(struct worker **place)
 		at->retired = true;
 		place_unused(at);
 	}
+	flow_free(worker);
 	event_base_free(worker->base);
 	conf_unref(&worker->conf);
 	mem_free(&worker->buffer);

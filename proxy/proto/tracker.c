@@ -270,6 +270,12 @@ static bool next_header(struct tracker_cursor *c, const uint8_t *bytes, size_t n
 	return true;
 }
 
+/* A statement, or a part of one: what the server does, unless it is discarding. */
+static bool begins_work(uint8_t type)
+{
+	return memchr("QFPBEDC", type, 7) != NULL;
+}
+
 /* The bytes of the current message's body. */
 static size_t rest_of_body(struct tracker_cursor *c, size_t n)
 {
@@ -287,6 +293,8 @@ size_t tracker_client(struct tracker *t, const uint8_t *bytes, size_t n, bool on
 		const uint8_t *header = bytes + used;
 		size_t there = n - used;
 		uint8_t type;
+		if (one_batch && t->mode == TRACKER_UNSURE && at_boundary(&t->client) && begins_work(*header))
+			return used;
 		/* Whole messages, as most are, are read where they stand (a length below 4 turns into a huge
 		 * one here). */
 		uint32_t body = 0;
