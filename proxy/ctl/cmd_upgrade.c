@@ -6,7 +6,9 @@
 #include "base/clock.h"
 #include "base/mem.h"
 #include "net/digest.h"
+#include "schema/backup.h"
 #include "ctl/cli.h"
+#include "backing.h"
 #include "conduct.h"
 #include "conducting.h"
 #include "migrate.h"
@@ -29,10 +31,20 @@
 	"      --deadline T             from the announcement to the release; then the run is cancelled; "   \
 	"default\n"                                                                                          \
 	"                               migrations.deadline (1h)\n" CONDUCTING_HELP                          \
+	"      --backup[=DIR]           back up first what the migrations touch, while traffic flows; into " \
+	"DIR, else "                                                                                         \
+	"the\n"                                                                                              \
+	"                               configuration's migrations.backup.dir, else backups\n"               \
+	"      --no-backup              even where the configuration asks for one\n"                         \
 	"      --accept-changed         files that were changed since they were applied are taken as they "  \
 	"are\n"
 #define UPGRADE_HELP_END                                                                                     \
 	MIGRATE_HELP                                                                                         \
+	"\n"                                                                                                 \
+	"--json writes one object a line: {\"event\": \"progress\" or \"step\", ...}, at last {\"event\": "  \
+	"\"result\", "                                                                                       \
+	"\"outcome\",\n"                                                                                     \
+	"\"from\", \"to\", \"steps\", \"steps_done\", \"failure\", ...}.\n"                                  \
 	"\n"                                                                                                 \
 	"Ctrl-C (or SIGTERM): before the first step release and leave; in a step it is cancelled and "       \
 	"rolled back, "                                                                                      \
@@ -97,6 +109,7 @@ struct upgrade {
 	int64_t lock_timeout_ns, statement_timeout_ns; /* -1: not given */
 	int late;
 
+	struct backing backing;
 	struct steps_show show;
 	struct coord_request request;
 	char reason[REASON_BYTES]; /* what coord is told: made from the steps where nobody said */
@@ -160,11 +173,30 @@ static void on_progress(const struct coord_progress *progress, void *arg)
 	steps_show_progress(&u->show, progress);
 }
 
+static int64_t on_bytes(void *arg)
+{
+	const struct upgrade *u = arg;
+	return backup_bytes(u->backing.backup.place);
+}
+
+static bool on_backup(void *arg, const struct plan *plan, struct coord_backup *out, char **why)
+{
+	struct upgrade *u = arg;
+	bool made = backing_make(&u->backing, plan, out, why);
+	/* What is called with our request's argument must be ours. */
+	if (out->bytes != NULL)
+		out->bytes = on_bytes;
+	return made;
+}
+
 static void on_done(const struct coord_result *result, void *arg)
 {
 	struct upgrade *u = arg;
+	char *restore = result->backup != NULL ? backing_restore(&u->backing) : NULL;
 	u->status = result->exit_status;
-	steps_show_result(&u->show, result);
+	steps_show_result(&u->show, result, restore);
+	mem_free(&restore);
+	backing_end(&u->backing, result->backup != NULL);
 	conducting_end(&u->request);
 }
 
@@ -205,6 +237,10 @@ static int conduct(struct upgrade *u)
 		snprintf(u->reason, sizeof(u->reason), "%s", u->why);
 	else
 		snprintf(u->reason, sizeof(u->reason), "%s to %s", u->m.command, u->target);
+	u->backing.section = section;
+	u->backing.dsn = u->m.dsn;
+	u->backing.dbname = u->m.dbname;
+	u->backing.name = u->m.name;
 	u->published = plan_publication(u->m.catalog, digest_sha256);
 	u->request = (struct coord_request){
 	    .section = &own,
@@ -220,6 +256,7 @@ static int conduct(struct upgrade *u)
 	    .out_fd = STDERR_FILENO,
 	    .err_fd = STDERR_FILENO,
 	    .plan = on_plan,
+	    .backup = backing_wanted(&u->backing) ? on_backup : NULL,
 	    .publish = u->published,
 	    .no_hold = u->no_hold,
 	    .lock_timeout_ns =
@@ -293,6 +330,8 @@ static int read_options(struct upgrade *u, int argc, char **argv)
 	    {.name = "no-hold", .flag = &u->no_hold},
 	    {.name = "lock-timeout", .duration_ns = &u->lock_timeout_ns},
 	    {.name = "statement-timeout", .duration_ns = &u->statement_timeout_ns},
+	    {.name = "backup", .maybe = true, .text = &u->backing.given},
+	    {.name = "no-backup", .flag = &u->backing.off},
 	    {.name = "accept-changed", .flag = &u->accept_changed},
 	    {.name = "late", .choice = &u->late, .words = "refuse|run|leave"},
 	    {.name = "no-repeatables", .flag = &u->no_repeatables},
@@ -311,6 +350,8 @@ static int read_options(struct upgrade *u, int argc, char **argv)
 		    "down to where? -1 undoes the last migration, base all of them, a revision what came "
 		    "after it");
 	u->target = u->m.word_count == 1 ? u->m.words[0] : "head";
+	if (u->backing.off && u->backing.given != NULL)
+		return command_usage(command, "--backup and --no-backup: one of them");
 	if (u->why != NULL && u->why[0] == '\0')
 		u->why = NULL;
 	return -1;

@@ -207,7 +207,7 @@ static void show_hint(const struct page *page, const char *hint)
 	fputc('\n', page->to);
 }
 
-static void json_result(const struct coord_result *result)
+static void json_result(const struct coord_result *result, const char *restore)
 {
 	struct page_json json = {.to = stdout, .depth = 1};
 	page_json_begin(&json, NULL, '{');
@@ -221,16 +221,17 @@ static void json_result(const struct coord_result *result)
 	page_json_number(&json, "steps", result->steps);
 	page_json_number(&json, "steps_done", result->steps_done);
 	page_json_text(&json, "backup", result->backup);
+	page_json_text(&json, "restore", restore);
 	page_json_text(&json, "text", result->text);
 	page_json_text(&json, "hint", result->hint);
 	json_failure(&json, "failure", result->failure);
 	json_line_end(&json);
 }
 
-void steps_show_result(struct steps_show *show, const struct coord_result *result)
+void steps_show_result(struct steps_show *show, const struct coord_result *result, const char *restore)
 {
 	if (show->json) {
-		json_result(result);
+		json_result(result, restore);
 		return;
 	}
 	erase(show);
@@ -240,4 +241,11 @@ void steps_show_result(struct steps_show *show, const struct coord_result *resul
 	page_ink(&show->page, result->outcome == COORD_SUCCEEDED ? PAGE_GOOD : PAGE_BAD, "%s", result->text);
 	fputc('\n', stderr);
 	show_hint(&show->page, result->hint);
+	if (result->backup != NULL) {
+		page_ink(&show->page, PAGE_PLAIN, "The backup made before it: %s%s", result->backup,
+		    restore != NULL ? ". To put it back:" : "");
+		fputc('\n', stderr);
+	}
+	if (restore != NULL)
+		page_lines(&show->page, restore, strlen(restore), 2);
 }

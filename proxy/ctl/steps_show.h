@@ -24,7 +24,8 @@ struct steps_show {
 };
 void steps_show_begin(struct steps_show *show, const char *command, const char *database, bool json);
 void steps_show_progress(struct steps_show *show, const struct coord_progress *progress);
-void steps_show_result(struct steps_show *show, const struct coord_result *result);
+/* restore: how the backup is put back, lines; or NULL. */
+void steps_show_result(struct steps_show *show, const struct coord_result *result, const char *restore);
 
 /* no_hold: as the run would be with --no-hold. */
 void steps_show_plan(const struct steps_show *show, const struct plan *plan, bool no_hold);
