@@ -29,6 +29,8 @@ int cmd_history(int argc, char **argv);
 int cmd_heads(int argc, char **argv);
 int cmd_branches(int argc, char **argv);
 int cmd_show(int argc, char **argv);
+int cmd_verify(int argc, char **argv);
+int cmd_log(int argc, char **argv);
 int cmd_revision(int argc, char **argv);
 int cmd_merge(int argc, char **argv);
 

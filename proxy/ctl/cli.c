@@ -44,6 +44,8 @@ static const struct subcommand subcommands[] = {
     {"heads", cmd_heads, "the revisions that nothing comes after", "headgate heads"},
     {"branches", cmd_branches, "the revisions that several others come after", "headgate branches"},
     {"show", cmd_show, "one revision: its parents, its file, how it runs", "headgate show head"},
+    {"verify", cmd_verify, "do the files agree with what was applied?", "headgate verify"},
+    {"log", cmd_log, "the audit: every run, who, when, why, how long, its steps", "headgate log -n 1"},
     {"revision", cmd_revision, "write a new migration", "headgate revision -m \"orders get a note\""},
     {"merge", cmd_merge, "write a migration that makes one head of several", "headgate merge heads"},
 

@@ -2,6 +2,8 @@
 
 #include <string.h>
 
+#include "base/mem.h"
+
 static void put_text(FILE *to, const char *text)
 {
 	const unsigned char *s = (const unsigned char *)text;
@@ -88,4 +90,19 @@ void page_json_as_is(struct page_json *json, const char *key, const char *text)
 {
 	put_key(json, key);
 	fputs(text == NULL ? "null" : text, json->to);
+}
+
+void page_json_heads(struct page_json *json, const char *key, const struct heads *heads)
+{
+	const char *s = heads_is_none(heads) ? "" : heads->text;
+
+	page_json_begin(json, key, '[');
+	while (*s != '\0') {
+		size_t n = strcspn(s, "+");
+		char *head = mem_strndup(s, n);
+		page_json_text(json, NULL, head);
+		mem_free(&head);
+		s += n + (s[n] == '+');
+	}
+	page_json_end(json, ']');
 }

@@ -7,6 +7,8 @@
 #include <stdint.h>
 #include <stdio.h>
 
+#include "gate/head.h"
+
 struct page_json {
 	FILE *to;
 	bool more;      /* something stands before, in this object or list */
@@ -20,6 +22,7 @@ void page_json_end(struct page_json *json, char close);
 void page_json_text(struct page_json *json, const char *key, const char *text); /* NULL: null */
 void page_json_number(struct page_json *json, const char *key, int64_t number);
 void page_json_flag(struct page_json *json, const char *key, bool flag);
+void page_json_heads(struct page_json *json, const char *key, const struct heads *heads); /* a list */
 /* Already JSON (a column of PostgreSQL's); NULL: null. */
 void page_json_as_is(struct page_json *json, const char *key, const char *text);
 

@@ -82,7 +82,7 @@ for name in subcommands:
     elsewhere = shared if shared <= options[name] else set()  # told in one place for all; a command may say more
     real = options[name] - elsewhere
     told = set(re.findall(r"^\.It .*?Fl -([\w-]+)", part(PAGE, "Ss", name), re.M)) - elsewhere
-    if name not in ("help", "version"):
+    if name not in ("help", "version") and (real or told or not elsewhere):
         both_ways(PAGE, told, real, f"option of {name}")
 
 # Exit codes, and what clients are told.
