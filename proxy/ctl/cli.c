@@ -19,7 +19,7 @@ struct subcommand {
 static const struct subcommand subcommands[] = {
     {NULL, NULL, "The proxy", NULL},
     {"serve", cmd_serve, "run the proxy", "headgate serve -c headgate.yaml"},
-    {"check", cmd_check, "is the configuration right? tells every error, starts nothing",
+    {"check", cmd_check, "is the configuration right? are all migrations applied?",
 	"headgate check -c headgate.yaml"},
     {"status", cmd_status, "the gates: open, draining, holding or shut, and why", "headgate status"},
     {"hold", cmd_hold, "hold every client until Ctrl-C",

@@ -1,37 +1,56 @@
-/* headgate check: says whether serve would take a configuration, and why not, without starting anything. */
-#include <getopt.h>
+/* headgate check: says whether serve would take a configuration, and why not, without starting anything; and
+ * whether migrations are in order and applied. */
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "base/conf.h"
 #include "base/mem.h"
 #include "gate/head.h"
 #include "net/tls.h"
 #include "ctl/cli.h"
+#include "migrate.h"
+#include "options.h"
+#include "pending.h"
 #include "section.h"
 
 static const char help[] =
     "Usage: headgate check [-c FILE] [--print] [--json]\n"
+    "       headgate check --pending [OPTION]...\n"
     "\n"
-    "Reads the configuration as `headgate serve` would, with every file it names, and says what is wrong "
-    "with it:\n"
-    "file, line, column, key, what was expected, and the key that was perhaps meant. All errors are told, "
-    "not only\n"
-    "the first. What is right and has no effect in this version is warned of. Nothing is started and nothing "
-    "is connected to.\n"
+    "The first form reads the configuration as `headgate serve` would, with every file it names, and says "
+    "what is wrong with\n"
+    "it: file, line, column, key, what was expected, and the key that was perhaps meant. All errors are "
+    "told, "
+    "not only the\n"
+    "first. What is right and has no effect in this version is warned of. Nothing is started and nothing is "
+    "connected to.\n"
     "\n"
-    "  -c, --config FILE  the configuration; default $HEADGATE_CONFIG or /etc/headgate/headgate.yaml\n"
-    "      --print        when it is right, print it whole, defaults included, passwords as ***\n"
-    "      --json         answer in JSON: {\"file\", \"ok\", \"errors\": [...], \"warnings\": [...]}, with "
-    "--print also\n"
-    "                     \"settings\": {key: value}\n"
-    "  -h, --help         this text\n"
+    "The second form is for whoever knows `alembic check`: the configuration as before, where there is one; "
+    "then the\n"
+    "migrations in the folder, every defect with file and line; then, is all of them applied to the "
+    "database? "
+    "It is meant\n"
+    "too by -d, --url, --dir or --format, and where there is no configuration file at all, but $DATABASE_URL "
+    "or a folder\n"
+    "migrations. Without a database the files alone are checked.\n"
     "\n"
-    "Exit status: 0 right, warned of or not; 2 wrong usage, 3 wrong configuration.\n"
+    "      --print            when the configuration is right, print it whole, defaults included, passwords "
+    "as ***\n"
+    "      --pending          exit status 1 when migrations of the folder are not applied to the database; "
+    "they are listed\n" MIGRATE_HELP "\n"
+    "--json, of the configuration: {\"file\", \"ok\", \"errors\": [...], \"warnings\": [...]}, with --print "
+    "also \"settings\":\n"
+    "{key: value}; with --pending: {\"ok\", \"heads\": [...], \"pending\": [...], ...}.\n"
+    "\n"
+    "Exit status: 0 right, warned of or not, and nothing pending; 1 something is pending, or the files are "
+    "not in order; 2\n"
+    "wrong usage; 3 wrong configuration; 4 the database cannot be reached.\n"
     "\n"
     "Before a reload:  headgate check -c new.yaml && cp new.yaml /etc/headgate/headgate.yaml && kill -HUP "
-    "PID\n";
+    "PID\n"
+    "In CI:            headgate check --pending --url \"$DATABASE_URL\"\n";
 
 /* why: begins with the key, as the configuration's own errors do. */
 static void add_error(struct conf_errors *errors, const char *path, const char *why)
@@ -143,58 +162,119 @@ static void answer_text(const char *path, const struct conf *conf, const struct 
 		    conf->database_count == 1 ? "" : "s");
 }
 
-static const char *default_path(void)
+struct asked {
+	const char *config, *database, *url, *dir, *format;
+	struct option_list set;
+	bool print, pending, json;
+};
+
+static const char *named_path(const struct asked *asked)
 {
 	const char *path = getenv("HEADGATE_CONFIG");
-	return path != NULL && path[0] != '\0' ? path : "/etc/headgate/headgate.yaml";
+
+	if (asked->config != NULL)
+		return asked->config;
+	return path != NULL && path[0] != '\0' ? path : NULL;
 }
 
-int cmd_check(int argc, char **argv)
+/* quiet: what is right is not told, for there is more to come. */
+static int check_configuration(const char *path, const struct asked *asked, bool quiet)
 {
-	static const struct option options[] = {
-	    {"config", required_argument, NULL, 'c'},
-	    {"print", no_argument, NULL, 'p'},
-	    {"json", no_argument, NULL, 'j'},
-	    {"help", no_argument, NULL, 'h'},
-	    {NULL, 0, NULL, 0},
-	};
-	const char *path = default_path();
-	bool print = false, json = false;
-	optind = 0; /* glibc: begin anew, main() may have read options before us */
-	for (int option; (option = getopt_long(argc, argv, "c:h", options, NULL)) != -1;) {
-		switch (option) {
-		case 'c':
-			path = optarg;
-			break;
-		case 'p':
-			print = true;
-			break;
-		case 'j':
-			json = true;
-			break;
-		case 'h':
-			fputs(help, stdout);
-			return CLI_OK;
-		default:
-			fputs("Try: headgate check --help\n", stderr);
-			return CLI_USAGE;
-		}
-	}
-	if (optind < argc) {
-		fprintf(stderr, "headgate check: what is \"%s\"? The file goes after -c\n", argv[optind]);
-		return CLI_USAGE;
-	}
 	struct conf_errors errors = {.count = 0}, warnings = {.count = 0};
 	struct conf *conf = conf_load(path, &errors);
+
 	if (conf != NULL)
 		check_house(path, conf, &errors, &warnings);
-	if (json)
-		answer_json(path, conf, &errors, &warnings, print);
-	else
-		answer_text(path, conf, &errors, &warnings, print);
+	if (asked->json && (!quiet || errors.count > 0))
+		answer_json(path, conf, &errors, &warnings, asked->print);
+	else if (!asked->json && (!quiet || errors.count > 0 || warnings.count > 0))
+		answer_text(path, conf, &errors, &warnings, asked->print);
 	int status = errors.count == 0 ? CLI_OK : CLI_CONFIG;
 	conf_errors_free(&warnings);
 	conf_errors_free(&errors);
 	conf_unref(&conf);
+	return status;
+}
+
+/* Is it the migrations that are meant? path NULL: no configuration was named. */
+static bool means_migrations(const struct asked *asked, const char *path)
+{
+	const char *url = getenv("DATABASE_URL");
+
+	if (asked->pending || asked->database != NULL || asked->url != NULL || asked->dir != NULL ||
+	    asked->format != NULL || asked->set.count > 0)
+		return true;
+	return path == NULL && !asked->print && access(CLI_DEFAULT_CONFIG, F_OK) != 0 &&
+	    ((url != NULL && url[0] != '\0') || access("migrations", F_OK) == 0);
+}
+
+static int check_migrations(struct migrate *m, const struct asked *asked, const char *path)
+{
+	bool behind;
+
+	if (m->word_count > 0)
+		return command_usage("check",
+		    "what is \"%s\"? The configuration goes after -c, the folder after --dir", m->words[0]);
+	if (asked->print)
+		return command_usage("check", "--print is of the configuration, and goes with -c alone");
+	if (m->configured) {
+		int status = check_configuration(path == NULL ? CLI_DEFAULT_CONFIG : path, asked, true);
+		if (status != CLI_OK)
+			return status;
+	}
+	if (asked->pending && !migrate_section(m))
+		return m->status;
+	if (!pending_tell(m, &behind))
+		return m->status;
+	return behind ? CLI_FAILED : CLI_OK;
+}
+
+/* Which of the two is meant shows when the options are read; migrate_open() reads them again. */
+static int read_asked(struct asked *asked, int argc, char **argv)
+{
+	const struct command_option every[] = {
+	    {.name = "config", .letter = 'c', .text = &asked->config},
+	    {.name = "database", .letter = 'd', .text = &asked->database},
+	    {.name = "url", .text = &asked->url},
+	    {.name = "dir", .text = &asked->dir},
+	    {.name = "format", .text = &asked->format},
+	    {.name = "set", .list = &asked->set},
+	    {.name = "json", .flag = &asked->json},
+	    {.name = "print", .flag = &asked->print},
+	    {.name = "pending", .flag = &asked->pending},
+	};
+	const struct command_options table = {every, sizeof(every) / sizeof(every[0])};
+	const struct command_line line = {.help = help, .tables = &table, .table_count = 1};
+	char **copy = mem_dup(argv, ((size_t)argc + 1) * sizeof(*argv)), **words;
+	unsigned word_count;
+	int status = command_options_read(&line, argc, copy, &words, &word_count);
+
+	if (status < 0 && !means_migrations(asked, named_path(asked)) && word_count > 0)
+		status = command_usage("check", "what is \"%s\"? The file goes after -c", words[0]);
+	mem_free(&copy);
+	return status;
+}
+
+int cmd_check(int argc, char **argv)
+{
+	struct asked asked = {.print = false};
+	bool pending = false, print = false;
+	const struct command_option own[] = {
+	    {.name = "print", .flag = &print},
+	    {.name = "pending", .flag = &pending},
+	};
+	int status = read_asked(&asked, argc, argv);
+	const char *path = named_path(&asked);
+
+	if (status < 0 && !means_migrations(&asked, path)) {
+		status = check_configuration(path == NULL ? CLI_DEFAULT_CONFIG : path, &asked, false);
+	} else if (status < 0) {
+		struct migrate m = {.json = false};
+		status = migrate_open(&m, argc, argv, help, own, 2);
+		if (status < 0)
+			status = check_migrations(&m, &asked, path);
+		migrate_close(&m);
+	}
+	option_list_free(&asked.set);
 	return status;
 }
