@@ -14,6 +14,7 @@ int cli_main(int argc, char **argv);
  * program may read. -c/--config FILE, default $HEADGATE_CONFIG or /etc/headgate/headgate.yaml. */
 int cmd_serve(int argc, char **argv);
 int cmd_check(int argc, char **argv);
+int cmd_rehearse(int argc, char **argv);
 int cmd_init(int argc, char **argv);
 int cmd_exec(int argc, char **argv);
 int cmd_resolve(int argc, char **argv);

@@ -143,6 +143,19 @@ static bool open_conf(struct migrate *m)
 	return url == NULL || url[0] == '\0' || open_url(m, url, "DATABASE_URL");
 }
 
+bool migrate_goes_to(struct migrate *m, const char *url, const char *from)
+{
+	const char *wrong = pq_dsn_error(url);
+	if (wrong != NULL)
+		return migrate_fails(m, CLI_USAGE, "%s: %s\nIt is written %s", from, wrong, URL_EXAMPLE);
+	if (m->conf == NULL)
+		return open_url(m, url, from);
+	mem_free(&m->dsn);
+	mem_free(&m->dbname);
+	m->dsn = mem_strdup(url);
+	return true;
+}
+
 bool migrate_section(struct migrate *m)
 {
 	if (m->section != NULL)
