@@ -11,6 +11,7 @@ ALTER TABLE headgate.run
 	DROP CONSTRAINT run_kind_check,
 	ADD CONSTRAINT run_kind_check CHECK (kind IN ('exec', 'upgrade', 'downgrade', 'stamp', 'publish')),
 	ADD COLUMN steps int,                -- how many it was to do; NULL: a command
+	ADD COLUMN held_at timestamptz,      -- since when it holds traffic, where that is later than its start
 	ADD COLUMN resolved_as text CHECK (resolved_as IN ('done', 'undone')),
 	ADD COLUMN backup text,              -- where the backup before it is
 	ADD COLUMN backup_bytes bigint,
@@ -52,7 +53,7 @@ CREATE TABLE headgate.applied (
 	applied_at timestamptz NOT NULL DEFAULT clock_timestamp()
 );
 
--- Repeatable migrations, by file name: run again when the checksum has changed.
+-- Repeatable migrations, by file name without folders: run again when the checksum has changed.
 CREATE TABLE headgate.repeatable (
 	file text PRIMARY KEY,
 	checksum text NOT NULL,
@@ -132,7 +133,7 @@ BEGIN
 	ELSIF s.kind = 'down' THEN
 		DELETE FROM headgate.applied WHERE revision = s.revision;
 	ELSE
-		INSERT INTO headgate.repeatable (file, checksum, run_id, step_id) VALUES (s.file, s.checksum, s.run_id, p_step)
+		INSERT INTO headgate.repeatable (file, checksum, run_id, step_id) VALUES (s.revision, s.checksum, s.run_id, p_step)
 			ON CONFLICT (file) DO UPDATE SET checksum = EXCLUDED.checksum, run_id = EXCLUDED.run_id, step_id = EXCLUDED.step_id,
 				applied_at = EXCLUDED.applied_at;
 	END IF;
@@ -235,7 +236,7 @@ BEGIN
 	END IF;
 	LOCK TABLE headgate.proxy IN SHARE ROW EXCLUSIVE MODE;
 	PERFORM headgate.mine(p_run);
-	UPDATE headgate.run SET holding = true, state = 'draining' WHERE run_id = p_run;
+	UPDATE headgate.run SET holding = true, state = 'draining', held_at = clock_timestamp() WHERE run_id = p_run;
 END $hold$;
 
 -- The breaking part is over: traffic flows beside what is left.

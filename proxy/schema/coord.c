@@ -93,7 +93,8 @@ char *coord_array(const char *const *items, unsigned count)
 	return array;
 }
 
-static void tell(struct coord *c, bool warning, const struct coord_counts *counts, char *text)
+static void tell(struct coord *c, bool warning, const struct coord_counts *counts,
+    const struct coord_step *step, char *text)
 {
 	char *clean = command_clean(text, strlen(text));
 	for (char *at = clean; (at = strchr(at, '\n')) != NULL;)
@@ -107,6 +108,7 @@ static void tell(struct coord *c, bool warning, const struct coord_counts *count
 	    .proxies = counts != NULL ? counts->proxies : -1,
 	    .ready = counts != NULL ? counts->ready : -1,
 	    .clients = counts != NULL ? counts->clients : -1,
+	    .step = step,
 	};
 	if (c->request.progress != NULL)
 		c->request.progress(&progress, c->request.arg);
@@ -134,7 +136,7 @@ void coord_say(struct coord *c, const struct coord_counts *counts, const char *f
 	}
 	mem_free(&c->said);
 	c->said = mem_strdup(text);
-	tell(c, false, counts, text);
+	tell(c, false, counts, NULL, text);
 }
 
 void coord_warn(struct coord *c, const char *format, ...)
@@ -143,7 +145,13 @@ void coord_warn(struct coord *c, const char *format, ...)
 	va_start(args, format);
 	char *text = formatted(format, args);
 	va_end(args);
-	tell(c, true, NULL, text);
+	tell(c, true, NULL, NULL, text);
+}
+
+void coord_tell_step(struct coord *c, bool warning, const struct coord_step *step, const char *text)
+{
+	mem_free(&c->said);
+	tell(c, warning, NULL, step, mem_strdup(text));
 }
 
 int64_t coord_deadline_ns(const struct coord *c)
@@ -155,6 +163,11 @@ static void arm(struct coord *c, int64_t span_ns)
 {
 	const struct timeval tv = clock_timeval(span_ns);
 	event_add(c->timer, &tv);
+}
+
+void coord_tick(struct coord *c, int64_t span_ns)
+{
+	arm(c, span_ns);
 }
 
 void coord_enter(struct coord *c, enum coord_state state, const char *why)
@@ -239,7 +252,8 @@ void coord_give_up(struct coord *c, const char *outcome, char *text, bool again)
 	mem_free(&c->ending.error);
 	c->ending = (struct coord_ending){
 	    .outcome = outcome, .error = text, .again = again && c->attempt < c->request.attempts};
-	coord_enter(c, COORD_CONCLUDING, text);
+	/* Steps with hold:none may have gone before. */
+	coord_enter(c, c->stepped ? COORD_READING_TO : COORD_CONCLUDING, text);
 }
 
 void coord_trouble(struct coord *c, const char *what, const struct pq_result *result)
@@ -256,12 +270,19 @@ void coord_lost(struct coord *c, const char *sqlstate, const char *message)
 				       "opens it when you know what was done";
 	log_debug(c->object, "connection lost (%s): %s", sqlstate, message);
 	pq_close(&c->pq);
+	if (coord_inquires(c)) {
+		coord_inquire_begin(c, sqlstate, message);
+		return;
+	}
 	switch (c->state) {
 	case COORD_OPENING:
 	case COORD_SETTING:
 	case COORD_LOCKING:
+	case COORD_FOUNDING:
 	case COORD_CHECKING:
 	case COORD_READING_FROM:
+	case COORD_PLANNING:
+	case COORD_VETTING:
 	case COORD_PAUSING:
 		coord_finish(
 		    c, COORD_UNREACHABLE, 4, mem_printf("no connection to the server: %s", message), NULL);
@@ -274,6 +295,10 @@ void coord_lost(struct coord *c, const char *sqlstate, const char *message)
 		    "`headgate status` tells how it ends");
 		break;
 	case COORD_ANNOUNCING:
+	case COORD_PUBLISHING:
+	case COORD_BACKING_UP:
+	case COORD_NOTING:
+	case COORD_HOLDING:
 	case COORD_DRAINING:
 	case COORD_FENCING:
 		coord_finish(c, COORD_LOST, 1,
@@ -291,6 +316,10 @@ void coord_lost(struct coord *c, const char *sqlstate, const char *message)
 		    mem_printf("the connection was lost just before the command was to start: %s", message),
 		    run_hint);
 		break;
+	case COORD_STEPPING:
+	case COORD_RESTORING:
+	case COORD_LOOSENING:
+	case COORD_INQUIRING:
 	case COORD_SETTLING:
 	case COORD_READING_TO:
 	case COORD_NUDGING:
@@ -312,8 +341,24 @@ void coord_lost(struct coord *c, const char *sqlstate, const char *message)
 
 static void on_opened(struct pq *pq, void *arg)
 {
+	struct coord *c = arg;
 	(void)pq;
-	coord_enter(arg, COORD_SETTING, "connected");
+	if (c->state == COORD_INQUIRING)
+		coord_inquire(c);
+	else
+		coord_enter(c, COORD_SETTING, "connected");
+}
+
+/* What the steps have to say: RAISE NOTICE, a column that is left out, ... */
+static void on_noticed(struct pq *pq, const char *severity, const char *message, void *arg)
+{
+	struct coord *c = arg;
+	(void)pq;
+	if (c->state != COORD_STEPPING || strcmp(severity, "FATAL") == 0)
+		return;
+	char *text = mem_printf("%s: %s", severity, message);
+	coord_tell_step(c, strcmp(severity, "WARNING") == 0, NULL, text);
+	mem_free(&text);
 }
 
 static void on_closed(struct pq *pq, const char *sqlstate, const char *message, void *arg)
@@ -337,6 +382,10 @@ static void on_notified(struct pq *pq, const char *channel, const char *payload,
 static void end(struct coord *c)
 {
 	c->result.run_id = c->attached_run != 0 ? c->attached_run : c->last_run_id;
+	c->result.steps = c->steps_before + c->plan.count;
+	c->result.steps_done = c->steps_done;
+	c->result.failure = c->runner != NULL ? runner_failure(c->runner) : NULL;
+	c->result.backup = c->backed_up ? c->backup.place : NULL;
 	c->result.attached = c->attached_run != 0;
 	c->result.from = c->from_text;
 	c->result.to = c->to_text;
@@ -377,6 +426,29 @@ static char *dsn_with_keepalives(const char *dsn)
 	    "keepalives_idle=5 keepalives_interval=3 keepalives_count=3 tcp_user_timeout=15000 %s", dsn);
 }
 
+void coord_open(struct coord *c)
+{
+	static const char *const names[] = {[COORD_EXEC] = "headgate exec",
+	    [COORD_UPGRADE] = "headgate upgrade",
+	    [COORD_DOWNGRADE] = "headgate downgrade"};
+	char *dsn = dsn_with_keepalives(c->request.section->control.run_dsn);
+	const struct pq_request open = {
+	    .base = c->request.base,
+	    .resolver = c->request.resolver,
+	    .dsn = dsn,
+	    .dbname = c->request.dbname,
+	    .application_name = names[c->request.kind],
+	    .connect_ns = OPEN_NS,
+	    .handlers = {.opened = on_opened,
+		.closed = on_closed,
+		.notified = on_notified,
+		.noticed = on_noticed},
+	    .arg = c,
+	};
+	c->pq = pq_open(&open);
+	mem_free(&dsn);
+}
+
 struct coord *coord_start(const struct coord_request *request)
 {
 	struct coord *c = mem_zalloc(sizeof(*c));
@@ -387,19 +459,7 @@ struct coord *coord_start(const struct coord_request *request)
 	if (c->timer == NULL)
 		log_fatal("out of memory");
 	c->state = COORD_OPENING;
-	char *dsn = dsn_with_keepalives(request->section->control.run_dsn);
-	const struct pq_request open = {
-	    .base = request->base,
-	    .resolver = request->resolver,
-	    .dsn = dsn,
-	    .dbname = request->dbname,
-	    .application_name = "headgate exec",
-	    .connect_ns = OPEN_NS,
-	    .handlers = {.opened = on_opened, .closed = on_closed, .notified = on_notified},
-	    .arg = c,
-	};
-	c->pq = pq_open(&open);
-	mem_free(&dsn);
+	coord_open(c);
 	return c;
 }
 
@@ -409,8 +469,11 @@ void coord_cancel(struct coord *c)
 	case COORD_OPENING:
 	case COORD_SETTING:
 	case COORD_LOCKING:
+	case COORD_FOUNDING:
 	case COORD_CHECKING:
 	case COORD_READING_FROM:
+	case COORD_PLANNING:
+	case COORD_VETTING:
 	case COORD_PAUSING:
 		coord_finish(c, COORD_CANCELLED, 1, mem_strdup("cancelled before anybody was held"), NULL);
 		break;
@@ -420,14 +483,30 @@ void coord_cancel(struct coord *c)
 		    NULL);
 		break;
 	case COORD_ANNOUNCING:
+	case COORD_PUBLISHING:
+	case COORD_NOTING:
+	case COORD_HOLDING:
 	case COORD_MARKING:
+	case COORD_RESTORING:
+	case COORD_LOOSENING:
 		c->cancelled = true;
+		break;
+	case COORD_STEPPING:
+		c->cancelled = true;
+		coord_warn(c, "stopping the step");
+		runner_stop(c->runner);
+		break;
+	case COORD_INQUIRING:
+		c->inquire_until_ns = 0;
 		break;
 	case COORD_DRAINING:
 	case COORD_FENCING:
 		coord_give_up(
 		    c, "cancelled", mem_strdup("cancelled while draining; nothing was migrated"), false);
 		break;
+	case COORD_BACKING_UP:
+		c->cancelled = true;
+		/* fall through */
 	case COORD_RUNNING:
 	case COORD_STOPPING:
 		if (c->command != NULL) {
@@ -457,6 +536,11 @@ void coord_free(struct coord **place)
 	/* The command first: while it lives the lock is held. */
 	command_free(&c->command);
 	pq_close(&c->pq);
+	runner_free(&c->runner);
+	plan_free(&c->plan);
+	ledger_plan_free(&c->ledger_plan);
+	mem_free(&c->role);
+	mem_free(&c->lost);
 	event_free(c->timer);
 	while (c->questions != NULL) {
 		struct coord_question *question = c->questions;

@@ -17,7 +17,8 @@
 /* Every proxy whose lease may still run, by the server's clock; the margin is for clocks of different pace.
  * $1 the run. */
 static const char drain_sql[] =
-    "SELECT p.name, p.acked_run IS NOT DISTINCT FROM $1::bigint, p.seen_at > n.started_at, "
+    "SELECT p.name, p.acked_run IS NOT DISTINCT FROM $1::bigint, p.seen_at > COALESCE(n.held_at, "
+    "n.started_at), "
     "(extract(epoch FROM p.seen_at - clock_timestamp()) * 1000)::bigint + p.lease_ms + p.lease_ms / 50 + "
     "200, b.busy "
     "FROM (SELECT count(*) AS busy FROM pg_stat_activity a WHERE a.datname = current_database() AND "
@@ -247,6 +248,7 @@ static void on_fenced(struct coord *c, const struct pq_result *result)
 			coord_warn(c, "%d transaction%s of exempt roles %s open and may block the migration",
 			    fence.exempt_open, fence.exempt_open == 1 ? "" : "s",
 			    fence.exempt_open == 1 ? "is" : "are");
+		c->hold = HOLD_FENCED;
 		coord_enter(c, COORD_MARKING, "nobody else is at work");
 		return;
 	}
@@ -295,6 +297,11 @@ static void on_marked(struct coord *c, const struct pq_result *result)
 		    &(struct pq_result){.message = "somebody has ended the run in the ledger"});
 		return;
 	}
+	c->marked = true;
+	if (coord_of_steps(c)) {
+		coord_proceed(c);
+		return;
+	}
 	if (c->cancelled) {
 		coord_give_up(c, "cancelled",
 		    mem_strdup("cancelled before the command started; nothing was migrated"), false);
@@ -308,11 +315,14 @@ static void on_marked(struct coord *c, const struct pq_result *result)
 void coord_mark(struct coord *c)
 {
 	char drained_ms[24];
+	bool drained = !coord_of_steps(c) || c->hold == HOLD_FENCED;
 	snprintf(drained_ms, sizeof(drained_ms), "%" PRId64, (clock_now() - c->drained_ns) / CLOCK_MS);
-	const char *const values[] = {c->run_text, drained_ms};
+	const char *const values[] = {
+	    c->run_text, drained ? drained_ms : NULL, coord_of_steps(c) ? "true" : "false"};
 	coord_ask(c,
-	    "UPDATE headgate.run SET state = 'running', running_at = clock_timestamp(), "
-	    "drained_at = clock_timestamp() - $2::bigint * interval '1 millisecond' WHERE run_id = $1 AND "
-	    "state = 'draining' RETURNING run_id",
-	    values, 2, on_marked);
+	    "UPDATE headgate.run SET state = 'running', running_at = COALESCE(running_at, "
+	    "clock_timestamp()), "
+	    "drained_at = clock_timestamp() - $2::bigint * interval '1 millisecond', "
+	    "transactional = $3::boolean WHERE run_id = $1 AND state = 'draining' RETURNING run_id",
+	    values, 3, on_marked);
 }

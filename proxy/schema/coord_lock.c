@@ -22,18 +22,31 @@
 /* Keepalives for the server's side of the connection: a coordinator whose host is gone must lose its lock in
  * about 15 s, not in two hours. A database set to synchronous_commit = off could forget, in a crash, that a
  * run was under way. */
-static const char set_sql[] =
+const char coord_session_sql[] =
     "SELECT pg_is_in_recovery(), to_regclass('headgate.run') IS NOT NULL, "
     "COALESCE(has_table_privilege(to_regclass('headgate.run'), 'INSERT, UPDATE'), false) AND "
     "COALESCE(has_function_privilege(to_regprocedure('headgate.reap()'), 'EXECUTE'), false), "
     "pg_has_role('pg_read_all_stats', 'USAGE'), current_user, current_database(), "
+    "to_regclass('headgate.step') IS NOT NULL, "
+    "current_setting('server_encoding') NOT IN ('UTF8', 'SQL_ASCII'), "
+    "COALESCE(current_setting('client_connection_check_interval', true), '0') <> '0', "
     "set_config('statement_timeout', '15s', false), set_config('lock_timeout', '500ms', false), "
     "set_config('tcp_keepalives_idle', '5', false), set_config('tcp_keepalives_interval', '3', false), "
     "set_config('tcp_keepalives_count', '3', false), set_config('tcp_user_timeout', '15000', false), "
     "CASE WHEN current_setting('synchronous_commit') = 'off' THEN set_config('synchronous_commit', 'on', "
     "false) END, "
     "pg_try_advisory_lock_shared(" COORD_PRESENT_LOCK ")";
-enum { SET_STANDBY, SET_LEDGER, SET_ALLOWED, SET_STATS, SET_ROLE, SET_DATABASE };
+enum {
+	SET_STANDBY,
+	SET_LEDGER,
+	SET_ALLOWED,
+	SET_STATS,
+	SET_ROLE,
+	SET_DATABASE,
+	SET_CURRENT,
+	SET_ASCII,
+	SET_CHECKS,
+};
 
 static const char init_hint[] = "run `headgate init` for this database first";
 
@@ -46,33 +59,66 @@ static void on_set(struct coord *c, const struct pq_result *result)
 	}
 	role = coord_text(result, 0, SET_ROLE);
 	database = coord_text(result, 0, SET_DATABASE);
+	mem_free(&c->role);
+	c->role = mem_strdup(role);
+	c->ascii = coord_true(result, 0, SET_ASCII);
+	c->checks_client = coord_true(result, 0, SET_CHECKS);
+	bool ledger = coord_true(result, 0, SET_LEDGER), current = coord_true(result, 0, SET_CURRENT);
+	c->founding = coord_of_steps(c) && !(ledger && current);
+	const char *reader = c->request.section->recorded.reader;
 	if (coord_true(result, 0, SET_STANDBY))
 		coord_finish(c, COORD_REFUSED, 1,
 		    mem_printf("the server of %s is a standby: nothing can be migrated there", database),
 		    "let control.run_dsn name the primary");
-	else if (!coord_true(result, 0, SET_LEDGER))
-		coord_finish(c, COORD_REFUSED, 1, mem_printf("there is no ledger in database %s", database),
-		    init_hint);
-	else if (!coord_true(result, 0, SET_ALLOWED))
+	else if (coord_of_steps(c) && strcmp(reader, "headgate") != 0)
 		coord_finish(c, COORD_REFUSED, 1,
-		    mem_printf("role %s may not conduct runs in database %s", role, database),
-		    "run `headgate init` with this role as control.run_dsn's");
-	else if (!coord_true(result, 0, SET_STATS))
+		    mem_printf("the recorded version of %s is that of %s, and only %s keeps it",
+			c->request.name, reader, reader),
+		    "Let `headgate exec -- COMMAND` conduct that tool; or set `recorded: {reader: headgate}` "
+		    "and "
+		    "`headgate stamp` what the database is at");
+	else if (!coord_true(result, 0, SET_STATS) && coord_holds(c))
 		coord_finish(c, COORD_REFUSED, 1,
 		    mem_printf("role %s may not see what other sessions do, so it cannot know that nobody is "
 			       "at work",
 			role),
-		    "as a superuser: GRANT pg_read_all_stats, pg_signal_backend TO the role of "
-		    "control.run_dsn");
+		    coord_of_steps(c)
+			? "as a superuser: GRANT pg_read_all_stats, pg_signal_backend TO this role; or, "
+			  "where no "
+			  "proxy serves this database, --no-hold"
+			: "as a superuser: GRANT pg_read_all_stats, pg_signal_backend TO the role of "
+			  "control.run_dsn");
+	else if (c->founding && !c->founded)
+		coord_enter(c, COORD_LOCKING, "the ledger is to be made");
+	else if (!ledger)
+		coord_finish(c, COORD_REFUSED, 1, mem_printf("there is no ledger in database %s", database),
+		    init_hint);
+	else if (!current)
+		coord_finish(c, COORD_REFUSED, 1,
+		    mem_printf("the ledger in database %s is older than this program", database),
+		    "run `headgate init` for this database: it brings the ledger up");
+	else if (!coord_true(result, 0, SET_ALLOWED))
+		coord_finish(c, COORD_REFUSED, 1,
+		    mem_printf("role %s may not conduct runs in database %s", role, database),
+		    "run `headgate init` with this role as control.run_dsn's");
 	else
 		coord_enter(c, COORD_LOCKING, "the session is set");
 }
 
 void coord_set(struct coord *c)
 {
+	coord_listen(c);
+	/* By itself, as it fails where the server's system cannot do it. */
+	coord_send(c,
+	    "SELECT set_config('client_connection_check_interval', '1000', false) "
+	    "WHERE current_setting('client_connection_check_interval', true) IS NOT NULL");
+	coord_ask(c, coord_session_sql, NULL, 0, on_set);
+}
+
+void coord_listen(struct coord *c)
+{
 	coord_send(c, "LISTEN " LEDGER_ACK_CHANNEL);
 	coord_send(c, "LISTEN " LEDGER_CHANNEL);
-	coord_ask(c, set_sql, NULL, 0, on_set);
 }
 
 /* Who holds the lock, and is it what we were to do? The same target, where both name one; else the same
@@ -106,6 +152,10 @@ static void blocked_by(struct coord *c, char *text, bool certain)
 
 static void on_who(struct coord *c, const struct pq_result *result)
 {
+	if (!result->ok && c->founding) {
+		blocked_by(c, mem_strdup("the lock is somebody else's, and there is no ledger yet"), false);
+		return;
+	}
 	if (!result->ok) {
 		coord_trouble(c, "looking for the run under way", result);
 		return;
@@ -138,7 +188,7 @@ static void on_lock(struct coord *c, const struct pq_result *result)
 	}
 	if (coord_true(result, 0, 0)) {
 		c->blocked_ns = 0;
-		coord_enter(c, COORD_CHECKING, "the lock is ours");
+		coord_enter(c, c->founding ? COORD_FOUNDING : COORD_CHECKING, "the lock is ours");
 		return;
 	}
 	unsigned count = 0;
@@ -188,11 +238,14 @@ static const char attend_sql[] =
     "SELECT n.state, n.outcome, n.exit_status, n.error, "
     "COALESCE(NULLIF(array_to_string(n.from_heads, '+'), ''), 'none'), "
     "COALESCE(NULLIF(array_to_string(n.to_heads, '+'), ''), 'none'), n.unresolved, "
-    "pg_try_advisory_lock(" LEDGER_LOCK ") FROM headgate.run n WHERE n.run_id = $1";
+    "pg_try_advisory_lock(" LEDGER_LOCK "), "
+    "(SELECT format(': %s of %s steps are done', count(*), n.steps) FROM headgate.step s WHERE s.run_id = "
+    "n.run_id AND s.state = 'done' AND n.steps IS NOT NULL HAVING n.steps IS NOT NULL) "
+    "FROM headgate.run n WHERE n.run_id = $1";
 
 static void on_attend(struct coord *c, const struct pq_result *result)
 {
-	enum { STATE, OUTCOME, LOCKED = 7 };
+	enum { STATE, OUTCOME, LOCKED = 7, STEPS };
 	if (!result->ok || result->rows != 1) {
 		coord_finish(c, COORD_LOST, 1,
 		    mem_printf("run %" PRId64 " of another coordinator cannot be followed: %s",
@@ -215,8 +268,9 @@ static void on_attend(struct coord *c, const struct pq_result *result)
 	} else if (locked) {
 		coord_enter(c, COORD_CHECKING, "the other coordinator is gone");
 	} else {
-		coord_say(c, NULL, "attached to run %" PRId64 ", which is %s", c->attached_run,
-		    coord_text(result, 0, STATE));
+		const char *steps = coord_text(result, 0, STEPS);
+		coord_say(c, NULL, "attached to run %" PRId64 ", which is %s%s", c->attached_run,
+		    coord_text(result, 0, STATE), steps);
 	}
 }
 
@@ -254,7 +308,8 @@ static void on_ledger_age(struct coord *c, const struct pq_result *result)
 		    "the ledger is new: waiting until every proxy that served without it must have "
 		    "registered");
 	else
-		coord_enter(c, COORD_READING_FROM, "nothing is in the way");
+		coord_enter(
+		    c, coord_of_steps(c) ? COORD_ANNOUNCING : COORD_READING_FROM, "nothing is in the way");
 }
 
 static void on_checked(struct coord *c, const struct pq_result *result)
@@ -283,12 +338,23 @@ static void on_checked(struct coord *c, const struct pq_result *result)
 	 * what lease it had: it cannot be asked to drain. */
 	char grace[24];
 	snprintf(grace, sizeof(grace), "%" PRId64, (c->request.section->lease_ns + NEW_LEDGER_NS) / CLOCK_MS);
-	const char *const values[] = {grace};
+	/* Where we have made the ledger ourselves just now there need be no proxy at all: then one shows by
+	 * its control link. */
+	const char *const values[] = {grace, c->founded ? "true" : "false"};
 	coord_ask(c,
 	    "SELECT clock_timestamp() - v.applied_at < $1::bigint * interval '1 millisecond' FROM "
-	    "headgate.version v "
-	    "WHERE v.version = 1",
-	    values, 1, on_ledger_age);
+	    "headgate.version v WHERE v.version = 1 AND (NOT $2::boolean OR EXISTS (SELECT FROM "
+	    "pg_stat_activity a WHERE a.datname = current_database() AND a.application_name = 'headgate'))",
+	    values, 2, on_ledger_age);
+}
+
+/* Nobody is disturbed by a run that holds nobody. */
+void coord_vet(struct coord *c)
+{
+	if (coord_of_steps(c) && (!coord_holds(c) || c->plan.hold_end == 0))
+		coord_enter(c, COORD_ANNOUNCING, "nobody will be held");
+	else
+		coord_look(c, PRESS_NOBODY, on_checked);
 }
 
 static void on_reaped(struct coord *c, const struct pq_result *result)
@@ -308,7 +374,7 @@ static void on_reaped(struct coord *c, const struct pq_result *result)
 		return;
 	}
 	c->attached_run = 0;
-	coord_look(c, PRESS_NOBODY, on_checked);
+	coord_enter(c, coord_of_steps(c) ? COORD_READING_FROM : COORD_VETTING, "no run is left half way");
 }
 
 static void on_orphans(struct coord *c, const struct pq_result *result)
@@ -369,6 +435,8 @@ static void on_read(struct coord *c, const struct pq_result *result)
 			recorded->detail != NULL ? recorded->detail : "?"),
 		    running ? "a migration seems to be under way that headgate does not conduct"
 			    : "look at `recorded` in the configuration, and run `headgate init`");
+	} else if (coord_of_steps(c)) {
+		coord_enter(c, COORD_PLANNING, *text);
 	} else if (!heads_is_none(&recorded->heads) && recorded->state == RECORDED_CLEAN &&
 	    c->request.target != NULL && heads_equal(&recorded->heads, c->request.target)) {
 		c->to_text = mem_strdup(*text);
@@ -399,17 +467,23 @@ static void on_announced(struct coord *c, const struct pq_result *result)
 		return;
 	}
 	c->run_id = c->last_run_id = coord_number(result, 0, 0);
-	c->announced_ns = clock_now();
+	c->announced_ns = c->held_ns = clock_now();
+	c->stepped = c->marked = false;
+	c->hold = coord_starts_held(c) ? HOLD_ANNOUNCED : HOLD_NONE;
 	mem_free(&c->run_text);
 	c->run_text = mem_printf("%" PRId64, c->run_id);
 	mem_free(&c->object);
 	c->object = mem_printf("%s run %" PRId64, c->request.name, c->run_id);
 	coord_say(c, NULL, "run %" PRId64 " announced, from %s: %s", c->run_id, c->from_text,
-	    coord_observes(c) ? "mode observe, nobody is held" : "clients are being held");
+	    c->hold == HOLD_ANNOUNCED         ? "clients are being held"
+		: c->request.section->observe ? "mode observe, nobody is held"
+					      : "nobody is held");
 	if (c->cancelled)
 		coord_give_up(
 		    c, "cancelled", mem_strdup("cancelled while draining; nothing was migrated"), false);
-	else if (coord_observes(c)) {
+	else if (coord_of_steps(c))
+		coord_enter(c, COORD_PUBLISHING, "announced");
+	else if (!coord_holds(c)) {
 		c->drained_ns = c->announced_ns;
 		coord_enter(c, COORD_MARKING, "nobody is held");
 	} else
@@ -428,6 +502,13 @@ void coord_announce(struct coord *c)
 		coord_finish(c, COORD_CANCELLED, 1, mem_strdup("cancelled before anybody was held"), NULL);
 		return;
 	}
+	static const char *const kinds[] = {
+	    [COORD_EXEC] = "exec", [COORD_UPGRADE] = "upgrade", [COORD_DOWNGRADE] = "downgrade"};
+	const struct heads *brings = coord_of_steps(c) ? &c->plan.to : r->target;
+	const char *target = brings == NULL ? NULL
+	    : brings->text != NULL          ? brings->text
+	    : coord_of_steps(c)             ? "" /* to base */
+					    : NULL;
 	char attempt[16];
 	snprintf(attempt, sizeof(attempt), "%u", c->attempt);
 	unsigned count = 0;
@@ -437,13 +518,13 @@ void coord_announce(struct coord *c)
 	     *reason = cleaned(r->reason);
 	char *command = coord_array((const char *const *)r->argv, count);
 	const char *const values[] = {attempt, who, os_user, host, reason, command,
-	    c->from.heads.text != NULL ? c->from.heads.text : "", recorded_state_name(c->from.state),
-	    r->target != NULL ? r->target->text : NULL, coord_observes(c) ? "false" : "true"};
+	    c->from.heads.text != NULL ? c->from.heads.text : "", recorded_state_name(c->from.state), target,
+	    coord_starts_held(c) ? "true" : "false", kinds[r->kind]};
 	coord_ask(c,
-	    "SELECT headgate.announce('exec', $10::boolean, $1, $2, $3, $4, $5, $6, "
+	    "SELECT headgate.announce($11, $10::boolean, $1, $2, $3, $4, $5, $6, "
 	    "string_to_array($7::text, '+'), "
 	    "$8, string_to_array($9::text, '+'))",
-	    values, 10, on_announced);
+	    values, 11, on_announced);
 	mem_free(&who);
 	mem_free(&os_user);
 	mem_free(&host);

@@ -1,6 +1,8 @@
 /* Inside of schema/coord: the struct shared by its machine (coord.c), the steps before anybody is disturbed
- * (coord_lock.c), drain and fence (coord_drain.c), the command and the conclusion (coord_run.c), and the look
- * at the server's backends (coord_backends.c). */
+ * (coord_lock.c), drain and fence (coord_drain.c), the command and the conclusion (coord_run.c), the look at
+ * the server's backends (coord_backends.c); and for runs of steps the ledger and the plan (coord_plan.c), the
+ * backup (coord_backup.c), the segments (coord_steps.c) and what becomes of a lost connection
+ * (coord_inquire.c). */
 #ifndef SCHEMA_COORD_PRIVATE_H
 #define SCHEMA_COORD_PRIVATE_H
 
@@ -11,6 +13,7 @@
 #include "schema/command.h"
 #include "schema/coord.h"
 #include "schema/ledger.h"
+#include "runner.h"
 
 /* Held shared by every coordinator, also one that only waits: the fence knows its own by it. The lock's
  * number plus one. */
@@ -44,6 +47,7 @@ struct coord_ending {
 	char *error;
 	bool unresolved;
 	bool again;   /* another attempt follows */
+	bool steps;   /* it is that of the steps, not of an attempt that gave up before them */
 	bool reduced; /* the tail in ASCII: the server's encoding refused it */
 };
 
@@ -71,6 +75,7 @@ struct coord {
 	unsigned attempt;
 	int64_t announced_ns, drained_ns, pressed_ns;
 	int64_t drain_deadline_ns;
+	int64_t held_ns;    /* since when traffic is held */
 	bool cancelled;     /* asked for while a statement was under way whose answer must be known first */
 	bool over_hold;     /* the warning about hold.max was given */
 	bool over_deadline; /* the command was told to stop for it */
@@ -87,6 +92,29 @@ struct coord {
 	int status;
 	char *command_error, *tail;
 	bool command_ended;
+
+	/* a run of steps */
+	bool founding, founded; /* the ledger is to be made; it was, by us */
+	bool ascii;             /* the server's encoding has no place for all of Unicode */
+	bool checks_client;     /* the server looks whether we are there while it is at a statement */
+	char *role;             /* who we are to the server */
+	struct ledger_plan ledger_plan;
+	unsigned ledger_step;
+	struct plan plan;
+	unsigned next; /* the step that comes next */
+	enum coord_hold { HOLD_NONE, HOLD_ANNOUNCED, HOLD_FENCED, HOLD_OVER } hold;
+	bool marked;     /* the ledger says that steps are at work */
+	bool stepped;    /* steps of this attempt's run have begun */
+	bool at_segment; /* the runner is at work */
+	struct runner *runner;
+	unsigned steps_done, steps_before; /* in all attempts; in those before this one */
+	struct coord_backup backup;
+	bool backed_up;
+	int64_t backup_ns; /* when it began */
+	char *lost;        /* what is said of the lost connection */
+	unsigned lost_at;  /* the step that it was at, from 1; 0: none */
+	bool lost_open;    /* which may have been committed */
+	int64_t inquire_until_ns;
 
 	struct coord_ending ending;
 	struct coord_result result;
@@ -121,17 +149,22 @@ const char *coord_text(const struct pq_result *result, int row, int column); /* 
 /* '{"a","b"}' of a NULL-terminated list. To be freed. */
 char *coord_array(const char *const *items, unsigned count);
 
-/* In mode observe nobody is held, drained or fenced: the run is recorded, and the command conducted, beside
- * the traffic. */
-static inline bool coord_observes(const struct coord *c)
+/* In mode observe, and with no_hold, nobody is held, drained or fenced: the run is recorded, and the command
+ * or the steps conducted, beside the traffic. */
+static inline bool coord_holds(const struct coord *c)
 {
-	return c->request.section->observe;
+	return !c->request.section->observe && !c->request.no_hold;
 }
 
 /* May strangers be terminated? */
 static inline bool coord_fences(const struct coord *c)
 {
-	return c->request.section->fence.terminate_strangers && !coord_observes(c);
+	return c->request.section->fence.terminate_strangers && coord_holds(c);
+}
+
+static inline bool coord_of_steps(const struct coord *c)
+{
+	return c->request.plan != NULL;
 }
 
 /* The states' acts: coord_lock.c */
@@ -140,7 +173,10 @@ void coord_lock(struct coord *c);
 void coord_attend(struct coord *c);
 void coord_check(struct coord *c);
 void coord_read(struct coord *c);
+void coord_vet(struct coord *c);
 void coord_announce(struct coord *c);
+extern const char coord_session_sql[]; /* what coord_set() makes of a session, but for LISTEN */
+void coord_listen(struct coord *c);
 /* coord_drain.c */
 void coord_drain(struct coord *c);
 void coord_fence(struct coord *c);
@@ -153,8 +189,34 @@ void coord_read_done(struct coord *c); /* the recorded version after the command
 void coord_nudge(struct coord *c);
 void coord_conclude(struct coord *c);
 void coord_unlock(struct coord *c);
+/* coord_plan.c */
+void coord_found(struct coord *c);
+void coord_plan(struct coord *c);
+void coord_publish(struct coord *c);
+void coord_plan_drop(struct coord *c); /* for another attempt */
+/* coord_backup.c */
+void coord_back_up(struct coord *c);
+void coord_note_backup(struct coord *c);
+/* coord_steps.c */
+void coord_proceed(struct coord *c); /* what comes next of a run of steps */
+void coord_hold(struct coord *c);
+void coord_step(struct coord *c);
+void coord_restore(struct coord *c);
+void coord_loosen(struct coord *c);
+void coord_steps_end(struct coord *c); /* the run is concluded */
+bool coord_starts_held(const struct coord *c);
+/* coord_inquire.c */
+void coord_inquire(struct coord *c);
+bool coord_inquires(const struct coord *c); /* is there something to find out? */
+void coord_inquire_begin(struct coord *c, const char *sqlstate, const char *message);
+/* coord_run.c */
+bool coord_environment(struct coord *c, const char *const *over, char *error, unsigned error_size);
+void coord_watch_hold(struct coord *c, int64_t now); /* warns past hold.max */
 /* coord.c */
 void coord_idle(struct coord *c);
+void coord_tick(struct coord *c, int64_t span_ns); /* the state's act again, where nothing is asked */
+void coord_tell_step(struct coord *c, bool warning, const struct coord_step *step, const char *text);
+void coord_open(struct coord *c); /* a connection, into c->pq */
 
 /* coord_backends.c: one look at pg_stat_activity. Our own backends (coordinators, the proxies' control links)
  * are never in it. */

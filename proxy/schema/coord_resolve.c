@@ -44,7 +44,9 @@ static bool failed(struct resolution *r, const struct pq_result *result)
 {
 	/* A broken link is told by on_closed(). */
 	if (!result->ok && pq_is_open(r->pq))
-		finish(r, COORD_NOT_RESOLVED, mem_printf("the ledger: %s", result->message));
+		finish(r, COORD_NOT_RESOLVED,
+		    mem_printf("the ledger: %s%s%s", result->message, result->hint != NULL ? ": " : "",
+			result->hint != NULL ? result->hint : ""));
 	return !result->ok;
 }
 
@@ -81,8 +83,8 @@ static void on_found(const struct pq_result *result, void *arg)
 	char run[24], *who = command_clean(r->request.who, strlen(r->request.who)),
 		      *note = command_clean(r->request.note, strlen(r->request.note));
 	snprintf(run, sizeof(run), "%" PRId64, r->run_id);
-	const char *const values[] = {run, who, note};
-	pq_query(r->pq, "SELECT headgate.resolve($1, $2, $3)", values, 3, on_resolved, r);
+	const char *const values[] = {run, who, note, r->request.as};
+	pq_query(r->pq, "SELECT headgate.resolve($1, $2, $3, $4)", values, 4, on_resolved, r);
 	mem_free(&who);
 	mem_free(&note);
 }

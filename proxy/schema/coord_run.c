@@ -28,8 +28,12 @@ static void add_variable(const char *name, const char *value, void *arg)
 
 /* PGOPTIONS and PGAPPNAME of ours would come through: the first stays (it is part of how the run role
  * connects), the second is the run's. */
-static bool make_environment(struct coord *c, char *error, unsigned error_size)
+bool coord_environment(struct coord *c, const char *const *over, char *error, unsigned error_size)
 {
+	for (unsigned i = 0; i < c->environment_count; i++)
+		mem_free(&c->environment[i]);
+	mem_free(&c->environment);
+	c->environment_count = 0;
 	if (!pq_environment(
 		c->request.section->control.run_dsn, c->request.dbname, add_variable, c, error, error_size))
 		return false;
@@ -43,6 +47,12 @@ static bool make_environment(struct coord *c, char *error, unsigned error_size)
 	add_variable("PGAPPNAME", application, c);
 	add_variable("HEADGATE_RUN", c->run_text, c);
 	mem_free(&application);
+	for (; over != NULL && *over != NULL; over++) {
+		const char *equals = strchr(*over, '=');
+		char *name = mem_strndup(*over, equals != NULL ? (size_t)(equals - *over) : strlen(*over));
+		add_variable(name, equals != NULL ? equals + 1 : NULL, c);
+		mem_free(&name);
+	}
 	return true;
 }
 
@@ -68,7 +78,7 @@ static void on_command(struct command *command, const struct command_result *res
 void coord_begin(struct coord *c)
 {
 	char error[256];
-	if (!make_environment(c, error, sizeof(error))) {
+	if (!coord_environment(c, NULL, error, sizeof(error))) {
 		coord_give_up(c, "gave_up", mem_printf("the command's environment: %s", error), false);
 		return;
 	}
@@ -95,17 +105,23 @@ static void on_alive(struct coord *c, const struct pq_result *result)
 		coord_lost(c, "55000", "somebody has ended the run in the ledger");
 }
 
+void coord_watch_hold(struct coord *c, int64_t now)
+{
+	char max[32];
+	if (c->over_hold || now - c->held_ns <= c->request.section->hold.max_ns)
+		return;
+	c->over_hold = true;
+	coord_warn(c, "past hold.max (%s): held clients are being sent away with 57P03",
+	    conf_duration_text(c->request.section->hold.max_ns, max, sizeof(max)));
+}
+
 /* A short statement each second, so that a dead connection is noticed; in between there is no transaction. */
 void coord_watch(struct coord *c)
 {
 	int64_t now = clock_now();
 	const char *const values[] = {c->run_text};
-	if (!c->over_hold && !coord_observes(c) && now - c->announced_ns > c->request.section->hold.max_ns) {
-		char max[32];
-		c->over_hold = true;
-		coord_warn(c, "past hold.max (%s): held clients are being sent away with 57P03",
-		    conf_duration_text(c->request.section->hold.max_ns, max, sizeof(max)));
-	}
+	if (coord_holds(c))
+		coord_watch_hold(c, now);
 	if (!c->over_deadline && now > coord_deadline_ns(c)) {
 		c->over_deadline = true;
 		coord_warn(c, "past the run's deadline: stopping the command");
@@ -170,6 +186,10 @@ static bool records_target(const struct coord *c)
 
 void coord_read_done(struct coord *c)
 {
+	if (coord_of_steps(c)) {
+		coord_enter(c, COORD_CONCLUDING, c->ending.outcome);
+		return;
+	}
 	bool unresolved = c->ending.unresolved;
 	mem_free(&c->ending.error);
 	c->ending = (struct coord_ending){.outcome = "succeeded", .unresolved = unresolved};
@@ -258,17 +278,24 @@ static void on_concluded(struct coord *c, const struct pq_result *result)
 	}
 	c->run_id = 0;
 	c->drain_deadline_ns = c->pressed_ns = 0;
-	if (c->command_ended) {
+	if (c->ending.steps) {
+		coord_steps_end(c);
+	} else if (c->command_ended) {
 		conclude_command(c);
 	} else if (c->ending.again) {
 		coord_warn(c, "attempt %u gave up: %s; clients go on, the next attempt follows", c->attempt,
 		    c->ending.error);
 		mem_free(&c->hint);
+		coord_plan_drop(c);
 		coord_enter(c, COORD_PAUSING, c->ending.error);
 	} else {
-		bool cancelled = strcmp(c->ending.outcome, "cancelled") == 0;
-		coord_finish(c, cancelled ? COORD_CANCELLED : COORD_GAVE_UP, 1, mem_strdup(c->ending.error),
-		    cancelled ? NULL : c->hint);
+		bool cancelled = strcmp(c->ending.outcome, "cancelled") == 0,
+		     failed = strcmp(c->ending.outcome, "failed") == 0;
+		coord_finish(c,
+		    cancelled    ? COORD_CANCELLED
+			: failed ? COORD_FAILED
+				 : COORD_GAVE_UP,
+		    1, mem_strdup(c->ending.error), cancelled ? NULL : c->hint);
 	}
 }
 
@@ -299,15 +326,15 @@ void coord_conclude(struct coord *c)
 {
 	char status[16];
 	snprintf(status, sizeof(status), "%d", c->status);
-	bool ran = c->command_ended, low = c->ending.reduced;
-	char *tail = ran ? (low ? reduced(c->tail) : mem_strdup(c->tail)) : NULL;
+	bool ran = c->command_ended || c->stepped, low = c->ending.reduced;
+	char *tail = c->command_ended ? (low ? reduced(c->tail) : mem_strdup(c->tail)) : NULL;
 	char *clean =
 	    c->ending.error != NULL ? command_clean(c->ending.error, strlen(c->ending.error)) : NULL;
 	char *error = clean != NULL ? (low ? reduced(clean) : mem_strdup(clean)) : NULL;
-	const char *const values[] = {c->run_text, c->ending.outcome, error, ran ? status : NULL, tail,
-	    ran ? c->to.heads.text : NULL, ran ? recorded_state_name(c->to.state) : NULL,
+	const char *const values[] = {c->run_text, c->ending.outcome, error, c->command_ended ? status : NULL,
+	    tail, ran ? c->to.heads.text : NULL, ran ? recorded_state_name(c->to.state) : NULL,
 	    c->ending.unresolved ? "true" : "false",
-	    ran && records_target(c) && !c->ending.unresolved ? c->to.heads.text : NULL};
+	    c->command_ended && records_target(c) && !c->ending.unresolved ? c->to.heads.text : NULL};
 	coord_ask(c, conclude_sql, values, 9, on_concluded);
 	mem_free(&tail);
 	mem_free(&clean);
