@@ -60,15 +60,18 @@ static void on_mark(const struct pq_result *result, void *arg)
 	else
 		round->mark_trouble =
 		    mem_strdup(result->ok ? "its place in the ledger is empty" : result->message);
+	link_round_answered(link);
+}
+
+bool link_graph_due(struct link *link)
+{
+	link->round.marking = link->graphs && clock_now() >= link->graph_pause_ns;
+	return link->round.marking;
 }
 
 void link_graph_ask(struct link *link)
 {
-	struct link_round *round = &link->round;
-
-	round->marking = link->graphs && clock_now() >= link->graph_pause_ns;
-	if (round->marking)
-		pq_query(link->pq, order_mark_sql, NULL, 0, on_mark, link);
+	pq_query(link->pq, order_mark_sql, NULL, 0, on_mark, link);
 }
 
 /* What stays as it is, however often it is tried. */

@@ -101,12 +101,16 @@ void link_round_begin(struct link *link);
 void link_round_reset(struct link_round *round);
 /* The first failure of a round is its reason. */
 void link_round_failed(struct link_round *round, const char *what, const char *sqlstate, const char *message);
+/* All answers are here. */
+void link_round_answered(struct link *link);
 /* The graph that belongs to this round is in the picture: tells what the round has read, or that it failed,
  * and ends it. */
 void link_round_end(struct link *link);
 
 /* link_graph.c */
-/* Asks, as a part of this round, which graph is published; where there is one to ask for. */
+/* Is there a graph to ask for in this round? */
+bool link_graph_due(struct link *link);
+/* Asks which graph is published: the last question of the round, and its answer is link_round_answered(). */
 void link_graph_ask(struct link *link);
 /* A ledger that keeps a graph was found, or is not there any more. True: this round did not ask for it, so
  * what it has read may belong to a graph that we do not have. */

@@ -234,13 +234,10 @@ void link_round_end(struct link *link)
 		link_timer(link, round->sent_ns + link_interval_ns(link) - clock_now());
 }
 
-/* All answers are here. */
-static void on_end(const struct pq_result *result, void *arg)
+void link_round_answered(struct link *link)
 {
-	struct link *link = arg;
 	struct link_round *round = &link->round;
 	struct link_news *news = &link->picture.news;
-	(void)result;
 
 	/* Still active: what the owner asks for while it is told is done in the next round. */
 	link_set_flag(link, &news->connected, true);
@@ -271,6 +268,12 @@ static void on_end(const struct pq_result *result, void *arg)
 		link_round_end(link);
 }
 
+static void on_end(const struct pq_result *result, void *arg)
+{
+	(void)result;
+	link_round_answered(arg);
+}
+
 static void send_renewal(struct link *link)
 {
 	char lease_ms[24], run[24];
@@ -297,8 +300,12 @@ void link_round_begin(struct link *link)
 		pq_query(link->pq, ledger_probe_sql, NULL, 0, on_probe, link);
 	pq_query(link->pq, "BEGIN READ ONLY", NULL, 0, on_begin, link);
 	pq_query(link->pq, link->reader_sql, NULL, 0, on_reading, link);
-	link_graph_ask(link);
-	pq_query(link->pq, "COMMIT", NULL, 0, on_end, link);
+	/* The mark of the graph is read outside of the transaction, which a reading that fails (no version
+	 * table) aborts; and after it, so that no head comes before its graph. */
+	bool marking = link_graph_due(link);
+	pq_query(link->pq, "COMMIT", NULL, 0, marking ? NULL : on_end, link);
+	if (marking)
+		link_graph_ask(link);
 	link_timer(link, link->section->lease_ns);
 }
 
