@@ -202,6 +202,28 @@ static void no_head_before_its_graph(void **state)
 	stop(&seen);
 }
 
+/* A reading that fails is a reading all the same (no version table: never migrated), and says nothing of the
+ * graph. */
+static void a_graph_without_a_version_table(void **state)
+{
+	(void)state;
+	static struct seen seen;
+	start(&seen, "ctl", "shop", 5 * CLOCK_S);
+	until(seen.fresh && seen.serial > 0);
+	int64_t serial = seen.serial;
+	sql("ALTER TABLE public.alembic_version RENAME TO hidden");
+	until(strcmp(seen.heads, "none") == 0);
+	sql(publication(70));
+	until(seen.serial == serial + 1);
+	assert_string_equal(seen.graph_trouble, "");
+	sql("ALTER TABLE public.hidden RENAME TO alembic_version");
+	until(strcmp(seen.heads, "none") != 0);
+	sql(publication(64));
+	until(seen.serial == serial + 2);
+	assert_int_equal(seen.lost, 0);
+	stop(&seen);
+}
+
 static void a_wrong_graph_is_refused(void **state)
 {
 	(void)state;
@@ -368,6 +390,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 	    cmocka_unit_test(a_publication_is_news),
 	    cmocka_unit_test(no_head_before_its_graph),
+	    cmocka_unit_test(a_graph_without_a_version_table),
 	    cmocka_unit_test(a_wrong_graph_is_refused),
 	    cmocka_unit_test(a_graph_that_cannot_be_read),
 	    cmocka_unit_test(on_a_standby),
