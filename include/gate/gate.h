@@ -36,7 +36,7 @@ struct recorded {
 /* How two heads compare where no graph of migrations knows both. */
 enum gate_order {
 	ORDER_NONE,    /* ids have no order: row 10 */
-	ORDER_NUMERIC, /* ids are integers */
+	ORDER_NUMERIC, /* ids are integers, or such with dots between: 1.10 comes after 1.9 */
 	ORDER_TEXT,    /* ids compare bytewise */
 	ORDER_LIST,    /* the configuration lists the heads, oldest first */
 };

@@ -3,19 +3,47 @@
 
 #include "gate/gate.h"
 
-/* Numbers of up to 64 digits: compared as text, since no integer type holds them. */
+#define DIGITS "0123456789"
+
+/* Digits with single separators between them? */
+static bool numbers(const char *text, const char *separators)
+{
+	for (;;) {
+		size_t n = strspn(text, DIGITS);
+		if (n == 0)
+			return false;
+		text += n;
+		if (*text == '\0')
+			return true;
+		if (strchr(separators, *text++) == NULL)
+			return false;
+	}
+}
+
+/* Part by part; a missing part is 0. Numbers of up to 64 digits are compared as text, since no integer type
+ * holds them. */
+static int compare_versions(const char *a, const char *b)
+{
+	while (*a != '\0' || *b != '\0') {
+		a += strspn(a, "0");
+		b += strspn(b, "0");
+		size_t a_digits = strspn(a, DIGITS), b_digits = strspn(b, DIGITS);
+		int order = a_digits != b_digits ? (a_digits > b_digits ? 1 : -1) : memcmp(a, b, a_digits);
+		if (order != 0)
+			return order;
+		a += a_digits;
+		b += b_digits;
+		a += *a == '.';
+		b += *b == '.';
+	}
+	return 0;
+}
+
 static enum gate_relation relate_numeric(const char *declared, const char *recorded)
 {
-	if (strspn(declared, "0123456789") != strlen(declared) ||
-	    strspn(recorded, "0123456789") != strlen(recorded))
+	if (!numbers(declared, ".") || !numbers(recorded, "."))
 		return RELATION_UNKNOWN;
-	declared += strspn(declared, "0");
-	recorded += strspn(recorded, "0");
-
-	size_t declared_digits = strlen(declared), recorded_digits = strlen(recorded);
-	if (declared_digits != recorded_digits)
-		return declared_digits < recorded_digits ? RELATION_BEHIND : RELATION_AHEAD;
-	int order = strcmp(declared, recorded);
+	int order = compare_versions(declared, recorded);
 	return order < 0 ? RELATION_BEHIND : order > 0 ? RELATION_AHEAD : RELATION_SAME;
 }
 
@@ -46,7 +74,7 @@ static bool ordered(const struct gate_policy *policy, const struct heads *set)
 	case ORDER_NONE:
 		return false;
 	case ORDER_NUMERIC:
-		return strspn(set->text, "0123456789+") == strlen(set->text);
+		return numbers(set->text, ".+");
 	case ORDER_TEXT:
 		return true;
 	case ORDER_LIST:
