@@ -83,7 +83,7 @@ struct describe_texts {
 };
 void describe_texts_free(struct describe_texts *texts); /* leaves none */
 /* One line for each difference, none where they are equal: "table public.orders: column note (text) is
- * missing", "table public.orders: column note: the type is text, should be integer", "view public.v is there
+ * missing", "table public.orders: column note: type is text, should be integer", "view public.v is there
  * and should not be". Parts of what is missing are not listed. */
 struct describe_texts describe_differences(const struct description *is, const struct description *should_be);
 

@@ -106,6 +106,12 @@ const char *describe_bare(const char *qualified)
 	return bare;
 }
 
+char *describe_schema(const char *qualified)
+{
+	const char *bare = describe_bare(qualified);
+	return mem_strndup(qualified, bare > qualified ? (size_t)(bare - qualified) - 1 : 0);
+}
+
 struct description *description_new(const char *skip)
 {
 	struct description *d = mem_zalloc(sizeof(*d));
@@ -288,8 +294,9 @@ static struct object *object_behind(const struct description *d, struct referenc
 		if (object != NULL)
 			return object;
 		struct pair key = {.from = reference};
-		const struct pair *alias =
-		    bsearch(&key, d->aliases, d->alias_count, sizeof(key), compare_pairs);
+		const struct pair *alias = d->alias_count > 0
+		    ? bsearch(&key, d->aliases, d->alias_count, sizeof(key), compare_pairs)
+		    : NULL;
 		if (alias != NULL)
 			reference = alias->to;
 		else if (reference.column != 0)
@@ -426,7 +433,8 @@ bool description_finish(struct description *d, char *error, size_t error_size)
 		snprintf(error, error_size, "the database has more than %u objects", DESCRIBE_OBJECTS);
 		return false;
 	}
-	qsort(d->aliases, d->alias_count, sizeof(*d->aliases), compare_pairs);
+	if (d->alias_count > 0)
+		qsort(d->aliases, d->alias_count, sizeof(*d->aliases), compare_pairs);
 	identify(d);
 	if (d->count > 0)
 		qsort(d->objects, d->count, sizeof(*d->objects), compare_objects);
@@ -446,6 +454,11 @@ bool description_finish(struct description *d, char *error, size_t error_size)
 unsigned description_count(const struct description *d)
 {
 	return d->count;
+}
+
+unsigned describe_place(const struct description *d, const struct described *object)
+{
+	return (unsigned)((const struct object *)(const void *)object - d->objects);
 }
 
 const struct described *description_at(const struct description *d, unsigned place)

@@ -26,7 +26,12 @@ extern const unsigned describe_statement_count;
  * behind it, (ARRAY[a, b])::text[], becomes one of casts, ARRAY[(a)::text, (b)::text]. To be freed. */
 char *describe_settled(const char *text);
 
+/* Where an object stands in its description. */
+unsigned describe_place(const struct description *description, const struct described *object);
+
 /* The last part of a qualified name: "orders" of "public.orders", "\"a.b\"" of "public.\"a.b\"". */
 const char *describe_bare(const char *qualified);
+/* What stands before it: "public". To be freed. */
+char *describe_schema(const char *qualified);
 
 #endif

@@ -119,8 +119,8 @@ static const char tables[] =
     "c.relispartition THEN p.names END, " OPTIONS("c") ", (SELECT quote_ident(am.amname) FROM pg_am am "
     "WHERE am.oid = c.relam AND am.amname <> 'heap'), CASE WHEN c.relrowsecurity AND "
     "c.relforcerowsecurity THEN 'enabled, forced' WHEN c.relrowsecurity THEN 'enabled' WHEN "
-    "c.relforcerowsecurity THEN 'forced' END, CASE c.relreplident WHEN 'f' THEN 'FULL' WHEN 'n' THEN "
-    "'NOTHING' END, CASE WHEN c.reloftype <> 0 THEN format_type(c.reloftype, NULL) END, (SELECT "
+    "c.relforcerowsecurity THEN 'forced' END, CASE WHEN c.relkind = 'f' THEN NULL WHEN c.relreplident = 'f' "
+    "THEN 'FULL' WHEN c.relreplident = 'n' THEN 'NOTHING' END, CASE WHEN c.reloftype <> 0 THEN format_type(c.reloftype, NULL) END, (SELECT "
     "quote_ident(s.srvname) FROM pg_foreign_server s WHERE s.oid = f.ftserver), (SELECT "
     "string_agg(format('%I %L', split_part(o, '=', 1), substr(o, strpos(o, '=') + 1)), ', ' ORDER BY o) "
     "FROM unnest(f.ftoptions) o) FROM pg_class c" NAMESPACE("c.relnamespace")

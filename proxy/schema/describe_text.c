@@ -217,8 +217,11 @@ static void add_value(
 		mem_free(&left);
 		mem_free(&right);
 	} else {
-		char *left = shown(a), *right = shown(b);
-		add(texts, mem_printf("%s: the %s is %s, should be %s", place, name, left, right));
+		/* What is there or not says yes or nothing. */
+		bool flag = (a == NULL || strcmp(a, "yes") == 0) && (b == NULL || strcmp(b, "yes") == 0);
+		char *left = shown(a == NULL && flag ? "no" : a),
+		     *right = shown(b == NULL && flag ? "no" : b);
+		add(texts, mem_printf("%s: %s is %s, should be %s", place, name, left, right));
 		mem_free(&left);
 		mem_free(&right);
 	}

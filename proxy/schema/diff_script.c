@@ -1,0 +1,126 @@
+/* The script that a comparison becomes: statements, comments, and what is left as a comment. */
+#include <stdarg.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "base/mem.h"
+#include "diff_private.h"
+
+#define COMMENT_COLUMNS 110
+
+static void say(struct phrase *phrase, const char *text, size_t size)
+{
+	if (phrase->size + size + 1 > phrase->room) {
+		phrase->room = 2 * (phrase->size + size + 1);
+		phrase->at = mem_realloc(phrase->at, phrase->room);
+	}
+	memcpy(phrase->at + phrase->size, text, size);
+	phrase->size += size;
+	phrase->at[phrase->size] = '\0';
+}
+
+static char *formatted(const char *format, va_list args) __attribute__((format(printf, 1, 0)));
+static char *formatted(const char *format, va_list args)
+{
+	va_list again;
+	va_copy(again, args);
+	int n = vsnprintf(NULL, 0, format, again);
+	va_end(again);
+	char *text = mem_alloc((size_t)n + 1);
+	vsnprintf(text, (size_t)n + 1, format, args);
+	return text;
+}
+
+void phrase_say(struct phrase *phrase, const char *format, ...)
+{
+	va_list args;
+	va_start(args, format);
+	char *text = formatted(format, args);
+	va_end(args);
+	say(phrase, text, strlen(text));
+	mem_free(&text);
+}
+
+/* Whatever stands in a text, a line end in it may not end the comment. */
+static void say_commented(struct phrase *out, const char *text, const char *indent)
+{
+	const char *line = text;
+	while (*line != '\0') {
+		size_t n = strcspn(line, "\r\n");
+		say(out, "-- ", 3);
+		say(out, indent, strlen(indent));
+		say(out, line, n);
+		say(out, "\n", 1);
+		line += n + strspn(line + n, "\r\n");
+	}
+}
+
+/* Words are not broken, and lines of the text stay. */
+static void say_wrapped(struct phrase *out, const char *text)
+{
+	while (*text != '\0') {
+		size_t n = strcspn(text, "\r\n"), take = n;
+		if (n > COMMENT_COLUMNS) {
+			take = COMMENT_COLUMNS;
+			while (take > 0 && text[take] != ' ')
+				take--;
+			if (take == 0)
+				take = strcspn(text, " \r\n");
+		}
+		say(out, "-- ", 3);
+		say(out, text, take);
+		say(out, "\n", 1);
+		text += take + strspn(text + take, take < n ? " " : "\r\n");
+	}
+}
+
+void script_statement(struct script *script, const char *format, ...)
+{
+	va_list args;
+	va_start(args, format);
+	char *text = formatted(format, args);
+	va_end(args);
+	if (script->commented) {
+		char *whole = mem_printf("%s;", text);
+		say_commented(&script->text, whole, "  ");
+		mem_free(&whole);
+	} else {
+		say(&script->text, text, strlen(text));
+		say(&script->text, ";\n", 2);
+		script->statements++;
+		script->remarks += script->remark_pending;
+		script->remark_pending = false;
+	}
+	mem_free(&text);
+}
+
+void script_remark(struct script *script, const char *format, ...)
+{
+	va_list args;
+	va_start(args, format);
+	char *text = formatted(format, args);
+	va_end(args);
+	say_wrapped(&script->text, text);
+	script->remark_pending = true;
+	mem_free(&text);
+}
+
+void script_left(struct script *script, const char *format, ...)
+{
+	va_list args;
+	va_start(args, format);
+	char *text = formatted(format, args);
+	va_end(args);
+	char *whole = mem_printf("LEFT TO YOU: %s", text);
+	say_wrapped(&script->text, whole);
+	script->left++;
+	script->commented = true;
+	mem_free(&whole);
+	mem_free(&text);
+}
+
+void script_end_left(struct script *script)
+{
+	script->commented = false;
+	script->remark_pending = false;
+}
