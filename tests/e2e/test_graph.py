@@ -267,3 +267,60 @@ def test_two_proxies_and_a_late_one(cluster, dbname, gated):
     for each in (gate, other, third):
         with each.login("old") as client:
             assert client.query("SELECT 1") == [["1"]]
+
+
+def test_upgrade_publishes_and_old_clients_live_on(cluster, dbname, gated, tmp_path):
+    """The whole way with headgate's own migrations: files, a run, and sessions that are held meanwhile and then live on or end, by
+    what the migrations' authors wrote."""
+    folder = tmp_path / "migrations"
+    folder.mkdir()
+    files = {
+        "0001_shop.sql": "-- migrate:up\nCREATE TABLE shop (id int);\n-- migrate:down\nDROP TABLE shop;\n",
+        "0002_note.sql": "-- migrate:up compatible\nALTER TABLE shop ADD note text;\n-- migrate:down\nALTER TABLE shop DROP note;\n",
+        "0003_gone.sql": "-- migrate:up\nALTER TABLE shop DROP id;\n-- migrate:down\nALTER TABLE shop ADD id int;\n",
+    }
+
+    def write(*names):
+        for name in names:
+            (folder / name).write_text(files[name])
+
+    gate = gated(init=True, recorded={"reader": "headgate", "schema": None, "order": "none"})
+    write("0001_shop.sql")
+    gate.run("upgrade", "-d", "app", "--dir", str(folder))
+    gate.until_recorded("0001")
+    live = gate.login("0001")
+    write("0002_note.sql")
+    assert "0002" in gate.run("upgrade", "-d", "app", "--dir", str(folder))[1]
+    gate.until_recorded("0002")
+    assert gate.gate()["accepted"] == "0002, 0001"
+    assert live.query("SELECT 1") == [["1"]]
+    gate.login("0001").close()
+    write("0003_gone.sql")
+    gate.run("upgrade", "-d", "app", "--dir", str(folder))
+    assert live.fatal()["C"] == "57P01"
+    assert refusal(lambda: gate.login("0002"))["C"] == "55000"
+    gate.login("0003").close()
+    gate.run("downgrade", "-1", "-d", "app", "--dir", str(folder))
+    gate.until_recorded("0002")
+    gate.login("0001").close()
+    told = refusal(lambda: gate.login("0003"))
+    assert "relation=ahead" in told["D"], told
+
+
+def test_publish_tells_the_graph_of_another_tool(shop, tmp_path):
+    """Alembic migrates, its versions/ folder tells the gate what came before what."""
+    shop = shop(accept={"window": 1})
+    folder = tmp_path / "versions"
+    folder.mkdir()
+    for name, down in (("old", None), ("two", "old"), ("three", "two")):
+        (folder / f"{name}_x.py").write_text(f'"""{name}"""\nrevision = "{name}"\ndown_revision = {json.dumps(down).replace("null", "None")}\n'
+                                             "\n\ndef upgrade():\n    pass\n\n\ndef downgrade():\n    pass\n")
+    shop.migrate("two")
+    shop.refuses("old", "unknown", "two")
+    told = shop.gate.run("publish", "-d", "app", "--dir", str(folder))[1]
+    assert "3 revisions" in told, told
+    until(lambda: shop.gate.gate()["graph"] == "serial 1, 3 revisions", "the graph at the gate")
+    shop.serves("two", "old")
+    shop.refuses("three", "ahead", "two,old")
+    shop.migrate("three")
+    shop.refuses("old", "behind", "three,two")
