@@ -401,6 +401,23 @@ static bool range_read(const struct graph *graph, const struct heads *recorded, 
 	return false;
 }
 
+/* What comes after the low end, by revises as Alembic has it; where that leads to no part of the high end, by
+ * what depends on it too. */
+static void range_above(const struct graph *graph, unsigned char *low, const unsigned char *high)
+{
+	unsigned char *revising = mem_dup(low, graph->count);
+	bool meets = false;
+
+	graph_add_descendants(graph, revising, GRAPH_REVISES);
+	for (unsigned i = 0; i < graph->count; i++)
+		meets = meets || (revising[i] && high[i]);
+	if (meets)
+		memcpy(low, revising, graph->count);
+	else
+		graph_add_descendants(graph, low, GRAPH_ALL_EDGES);
+	mem_free(&revising);
+}
+
 bool graph_between(const struct graph *graph, const struct heads *recorded, const char *range,
     struct graph_places *out, char **why)
 {
@@ -418,8 +435,8 @@ bool graph_between(const struct graph *graph, const struct heads *recorded, cons
 		    range_read(graph, recorded, low, "base", b.named, &a, why);
 	if (fine) {
 		bool from_base = graph_set_count(graph, a.named) == 0;
+		range_above(graph, a.named, b.named);
 		graph_add_ancestors(graph, b.named, GRAPH_ALL_EDGES);
-		graph_add_descendants(graph, a.named, GRAPH_ALL_EDGES);
 		for (unsigned i = 0; i < graph->count; i++)
 			b.named[i] = b.named[i] && (from_base || a.named[i]);
 		*out = graph_set_places(graph, b.named);
