@@ -38,7 +38,7 @@ static const struct diff_writer *const writers[DESCRIBE_KINDS] = {
 };
 
 /* What cannot be made anew or dropped, because something that holds data needs it. */
-static void leave(struct script *script, const struct plan *plan, const struct part *part)
+static void leave(struct script *script, const struct diff_plan *plan, const struct part *part)
 {
 	char *title = described_title(part->from), *holder = described_title(part->holder);
 	script_left(script,
@@ -52,7 +52,7 @@ static void leave(struct script *script, const struct plan *plan, const struct p
 	mem_free(&holder);
 }
 
-static void write_action(struct script *script, const struct plan *plan, const struct action *action)
+static void write_action(struct script *script, const struct diff_plan *plan, const struct action *action)
 {
 	const struct part *part = &plan->parts[action->part];
 	const struct diff_writer *writer = writers[diff_either(part)->kind];
@@ -78,7 +78,7 @@ static char *whole(const struct script *script)
 
 struct diff diff_make(const struct description *from, const struct description *to)
 {
-	struct plan *plan = plan_new(from, to);
+	struct diff_plan *plan = diff_plan_new(from, to);
 	struct script script = {.alone = false};
 	unsigned count = 0;
 	diff_actions(plan);
@@ -92,7 +92,7 @@ struct diff diff_make(const struct description *from, const struct description *
 	    .alone = script.alone};
 	mem_free(&order);
 	mem_free(&script.text.at);
-	plan_free(&plan);
+	diff_plan_free(&plan);
 	return diff;
 }
 

@@ -4,12 +4,12 @@
 #include "base/mem.h"
 #include "diff_private.h"
 
-static void create_schema(struct script *script, const struct plan *plan, const struct action *action)
+static void create_schema(struct script *script, const struct diff_plan *plan, const struct action *action)
 {
 	script_statement(script, "CREATE SCHEMA %s", plan->parts[action->part].to->name);
 }
 
-static void drop_schema(struct script *script, const struct plan *plan, const struct part *part)
+static void drop_schema(struct script *script, const struct diff_plan *plan, const struct part *part)
 {
 	(void)plan;
 	script_statement(script, "DROP SCHEMA %s", part->from->name);
@@ -17,20 +17,20 @@ static void drop_schema(struct script *script, const struct plan *plan, const st
 
 const struct diff_writer diff_schema = {create_schema, drop_schema, NULL};
 
-static void create_extension(struct script *script, const struct plan *plan, const struct action *action)
+static void create_extension(struct script *script, const struct diff_plan *plan, const struct action *action)
 {
 	const struct described *extension = plan->parts[action->part].to;
 	script_statement(script, "CREATE EXTENSION IF NOT EXISTS %s WITH SCHEMA %s", extension->name,
 	    described_value(extension, "schema"));
 }
 
-static void drop_extension(struct script *script, const struct plan *plan, const struct part *part)
+static void drop_extension(struct script *script, const struct diff_plan *plan, const struct part *part)
 {
 	(void)plan;
 	script_statement(script, "DROP EXTENSION %s", part->from->name);
 }
 
-static void alter_extension(struct script *script, const struct plan *plan, const struct part *part)
+static void alter_extension(struct script *script, const struct diff_plan *plan, const struct part *part)
 {
 	(void)plan;
 	script_statement(script, "ALTER EXTENSION %s SET SCHEMA %s", part->to->name, diff_to(part, "schema"));
@@ -38,14 +38,14 @@ static void alter_extension(struct script *script, const struct plan *plan, cons
 
 const struct diff_writer diff_extension = {create_extension, drop_extension, alter_extension};
 
-static void create_collation(struct script *script, const struct plan *plan, const struct action *action)
+static void create_collation(struct script *script, const struct diff_plan *plan, const struct action *action)
 {
 	const struct described *collation = plan->parts[action->part].to;
 	script_statement(
 	    script, "CREATE COLLATION %s %s", collation->name, described_value(collation, "definition"));
 }
 
-static void drop_collation(struct script *script, const struct plan *plan, const struct part *part)
+static void drop_collation(struct script *script, const struct diff_plan *plan, const struct part *part)
 {
 	(void)plan;
 	script_statement(script, "DROP COLLATION %s", part->from->name);
@@ -63,7 +63,8 @@ static void set_state(struct script *script, const struct described *trigger)
 						 : "ENABLE ALWAYS");
 }
 
-static void create_event_trigger(struct script *script, const struct plan *plan, const struct action *action)
+static void create_event_trigger(
+    struct script *script, const struct diff_plan *plan, const struct action *action)
 {
 	const struct described *trigger = plan->parts[action->part].to;
 	script_statement(
@@ -72,13 +73,13 @@ static void create_event_trigger(struct script *script, const struct plan *plan,
 		set_state(script, trigger);
 }
 
-static void drop_event_trigger(struct script *script, const struct plan *plan, const struct part *part)
+static void drop_event_trigger(struct script *script, const struct diff_plan *plan, const struct part *part)
 {
 	(void)plan;
 	script_statement(script, "DROP EVENT TRIGGER %s", part->from->name);
 }
 
-static void alter_event_trigger(struct script *script, const struct plan *plan, const struct part *part)
+static void alter_event_trigger(struct script *script, const struct diff_plan *plan, const struct part *part)
 {
 	(void)plan;
 	set_state(script, part->to);
@@ -86,14 +87,14 @@ static void alter_event_trigger(struct script *script, const struct plan *plan, 
 
 const struct diff_writer diff_event_trigger = {create_event_trigger, drop_event_trigger, alter_event_trigger};
 
-static void create_other(struct script *script, const struct plan *plan, const struct action *action)
+static void create_other(struct script *script, const struct diff_plan *plan, const struct action *action)
 {
 	script_left(script, "create the %s, whose definition Headgate does not know.",
 	    plan->parts[action->part].to->name);
 	script_end_left(script);
 }
 
-static void drop_other(struct script *script, const struct plan *plan, const struct part *part)
+static void drop_other(struct script *script, const struct diff_plan *plan, const struct part *part)
 {
 	(void)plan;
 	script_left(script, "drop the %s, whose definition Headgate does not know.", part->from->name);

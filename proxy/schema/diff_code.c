@@ -15,18 +15,18 @@ static void say_routine(struct script *script, const struct described *routine)
 	script_statement(script, "%s", described_value(routine, "definition"));
 }
 
-static void create_routine(struct script *script, const struct plan *plan, const struct action *action)
+static void create_routine(struct script *script, const struct diff_plan *plan, const struct action *action)
 {
 	say_routine(script, plan->parts[action->part].to);
 }
 
-static void alter_routine(struct script *script, const struct plan *plan, const struct part *part)
+static void alter_routine(struct script *script, const struct diff_plan *plan, const struct part *part)
 {
 	(void)plan;
 	say_routine(script, part->to);
 }
 
-static void drop_routine(struct script *script, const struct plan *plan, const struct part *part)
+static void drop_routine(struct script *script, const struct diff_plan *plan, const struct part *part)
 {
 	(void)plan;
 	script_statement(script, "DROP %s %s",
@@ -39,7 +39,7 @@ static void drop_routine(struct script *script, const struct plan *plan, const s
 const struct diff_writer diff_function = {create_routine, drop_routine, alter_routine};
 const struct diff_writer diff_procedure = {create_routine, drop_routine, alter_routine};
 
-static void create_aggregate(struct script *script, const struct plan *plan, const struct action *action)
+static void create_aggregate(struct script *script, const struct diff_plan *plan, const struct action *action)
 {
 	const struct described *aggregate = plan->parts[action->part].to;
 	script_statement(
@@ -60,20 +60,20 @@ static void say_view(struct script *script, const struct described *view, const 
 	    options != NULL ? ")" : "", described_value(view, "definition"));
 }
 
-static void create_view(struct script *script, const struct plan *plan, const struct action *action)
+static void create_view(struct script *script, const struct diff_plan *plan, const struct action *action)
 {
 	const struct described *view = plan->parts[action->part].to;
 	say_view(script, view, view->kind == DESCRIBE_MATVIEW ? "CREATE MATERIALIZED VIEW" : "CREATE VIEW");
 }
 
-static void drop_view(struct script *script, const struct plan *plan, const struct part *part)
+static void drop_view(struct script *script, const struct diff_plan *plan, const struct part *part)
 {
 	(void)plan;
 	script_statement(script, "DROP %s %s",
 	    part->from->kind == DESCRIBE_MATVIEW ? "MATERIALIZED VIEW" : "VIEW", part->from->name);
 }
 
-static void alter_view(struct script *script, const struct plan *plan, const struct part *part)
+static void alter_view(struct script *script, const struct diff_plan *plan, const struct part *part)
 {
 	(void)plan;
 	if (diff_changed(part, "definition")) {
@@ -103,7 +103,7 @@ static void set_state(struct script *script, const struct described *object)
 }
 
 static void create_rule_or_trigger(
-    struct script *script, const struct plan *plan, const struct action *action)
+    struct script *script, const struct diff_plan *plan, const struct action *action)
 {
 	const struct described *object = plan->parts[action->part].to;
 	script_statement(script, "%s", described_value(object, "definition"));
@@ -111,14 +111,15 @@ static void create_rule_or_trigger(
 		set_state(script, object);
 }
 
-static void drop_rule_or_trigger(struct script *script, const struct plan *plan, const struct part *part)
+static void drop_rule_or_trigger(struct script *script, const struct diff_plan *plan, const struct part *part)
 {
 	(void)plan;
 	script_statement(script, "DROP %s %s ON %s", part->from->kind == DESCRIBE_RULE ? "RULE" : "TRIGGER",
 	    part->from->name, part->from->on);
 }
 
-static void alter_rule_or_trigger(struct script *script, const struct plan *plan, const struct part *part)
+static void alter_rule_or_trigger(
+    struct script *script, const struct diff_plan *plan, const struct part *part)
 {
 	(void)plan;
 	set_state(script, part->to);
@@ -129,14 +130,14 @@ const struct diff_writer diff_trigger = {create_rule_or_trigger, drop_rule_or_tr
 
 /* ---- policies ---- */
 
-static void create_policy(struct script *script, const struct plan *plan, const struct action *action)
+static void create_policy(struct script *script, const struct diff_plan *plan, const struct action *action)
 {
 	const struct described *policy = plan->parts[action->part].to;
 	script_statement(script, "CREATE POLICY %s ON %s %s", policy->name, policy->on,
 	    described_value(policy, "definition"));
 }
 
-static void drop_policy(struct script *script, const struct plan *plan, const struct part *part)
+static void drop_policy(struct script *script, const struct diff_plan *plan, const struct part *part)
 {
 	(void)plan;
 	script_statement(script, "DROP POLICY %s ON %s", part->from->name, part->from->on);

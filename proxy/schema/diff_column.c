@@ -22,7 +22,7 @@ static bool is(const struct described *object, const char *attribute, const char
 /* What PostgreSQL does for bigserial: a sequence named after table and column, of the column's type, with
  * everything at its default, owned by the column, and nextval() of it as default. */
 const char *diff_serial(
-    const struct plan *plan, const struct described *column, const struct described **sequence)
+    const struct diff_plan *plan, const struct described *column, const struct described **sequence)
 {
 	static const struct {
 		const char *type, *serial, *maximum;
@@ -42,7 +42,7 @@ const char *diff_serial(
 	char *name = mem_printf("%s_%s_seq", table->name, column->name);
 	char *next = mem_printf("nextval('%s'::regclass)", name);
 	const struct described *found = description_find(plan->to, DESCRIBE_SEQUENCE, name);
-	const struct part *part = plan_part(plan, found, true);
+	const struct part *part = diff_plan_part(plan, found, true);
 	bool fits = found != NULL && part->fate == FATE_CREATE && is(value, "value", next) &&
 	    is(found, "owned by", column->identity) && is(found, "type", kinds[kind].type) &&
 	    is(found, "start", "1") && is(found, "increment", "1") && is(found, "minimum", "1") &&
@@ -56,7 +56,7 @@ const char *diff_serial(
 
 /* ---- columns ---- */
 
-void diff_column_says(struct phrase *phrase, const struct plan *plan, unsigned action)
+void diff_column_says(struct phrase *phrase, const struct diff_plan *plan, unsigned action)
 {
 	const struct described *column = plan->parts[plan->actions[action].part].to, *sequence = NULL;
 	const struct described *value = description_find(plan->to, DESCRIBE_DEFAULT, column->identity);
@@ -66,10 +66,10 @@ void diff_column_says(struct phrase *phrase, const struct plan *plan, unsigned a
 	const char *serial = diff_serial(plan, column, &sequence);
 	const char *options = described_value(column, "server options");
 
-	if (value != NULL && !plan_together(plan, plan_part(plan, value, true)->make, action))
+	if (value != NULL && !diff_plan_together(plan, diff_plan_part(plan, value, true)->make, action))
 		value = NULL;
 	if (serial != NULL &&
-	    (value == NULL || !plan_together(plan, plan_part(plan, sequence, true)->make, action)))
+	    (value == NULL || !diff_plan_together(plan, diff_plan_part(plan, sequence, true)->make, action)))
 		serial = NULL;
 	phrase_say(phrase, "%s %s", column->name, serial != NULL ? serial : type);
 	if (collation != NULL)
@@ -114,7 +114,7 @@ void diff_column_rest(struct script *script, const struct described *column)
 		    script, "ALTER TABLE %s ALTER COLUMN %s SET (%s)", column->on, column->name, options);
 }
 
-static void create(struct script *script, const struct plan *plan, const struct action *action)
+static void create(struct script *script, const struct diff_plan *plan, const struct action *action)
 {
 	const struct described *column = plan->parts[action->part].to;
 	if (described_value(column, ".inherited") != NULL) {
@@ -122,7 +122,7 @@ static void create(struct script *script, const struct plan *plan, const struct 
 		return;
 	}
 	const struct described *value = description_find(plan->to, DESCRIBE_DEFAULT, column->identity);
-	bool new_table = plan_part(plan, column->parent, true)->fate == FATE_CREATE;
+	bool new_table = diff_plan_part(plan, column->parent, true)->fate == FATE_CREATE;
 	struct phrase phrase = {NULL, 0, 0};
 	diff_column_says(&phrase, plan, action->root);
 	if (!new_table && described_value(column, "not null") != NULL && value == NULL &&
@@ -135,7 +135,7 @@ static void create(struct script *script, const struct plan *plan, const struct 
 	mem_free(&phrase.at);
 }
 
-static void drop(struct script *script, const struct plan *plan, const struct part *part)
+static void drop(struct script *script, const struct diff_plan *plan, const struct part *part)
 {
 	const struct described *column = part->from;
 	if (described_value(column, ".inherited") != NULL) {
@@ -156,7 +156,7 @@ static void drop(struct script *script, const struct plan *plan, const struct pa
 	script_statement(script, "ALTER TABLE %s DROP COLUMN %s", column->on, column->name);
 }
 
-static void alter_type(struct script *script, const struct plan *plan, const struct part *part)
+static void alter_type(struct script *script, const struct diff_plan *plan, const struct part *part)
 {
 	const char *old = diff_from(part, "type"), *new = diff_to(part, "type"),
 		   *collation = diff_to(part, "collation");
@@ -214,7 +214,7 @@ static void alter_identity(struct script *script, const struct part *part)
 	mem_free(&words.at);
 }
 
-static void alter(struct script *script, const struct plan *plan, const struct part *part)
+static void alter(struct script *script, const struct diff_plan *plan, const struct part *part)
 {
 	const struct described *column = part->to;
 	const char *storage = diff_to(part, "storage"), *compression = diff_to(part, "compression");
@@ -258,16 +258,16 @@ const struct diff_writer diff_column = {create, drop, alter};
 
 /* ---- defaults ---- */
 
-static void create_default(struct script *script, const struct plan *plan, const struct action *action)
+static void create_default(struct script *script, const struct diff_plan *plan, const struct action *action)
 {
 	const struct described *value = plan->parts[action->part].to;
 	set(script, value, "SET DEFAULT", described_value(value, "value"));
 }
 
 /* One that stood over a parent's gives way to it. */
-static void drop_default(struct script *script, const struct plan *plan, const struct part *part)
+static void drop_default(struct script *script, const struct diff_plan *plan, const struct part *part)
 {
-	const struct described *inherited = plan_inherited_from(plan->from, part->from);
+	const struct described *inherited = diff_plan_inherited_from(plan->from, part->from);
 	const struct described *value =
 	    inherited != NULL ? description_find(plan->to, DESCRIBE_DEFAULT, inherited->identity) : NULL;
 	if (value != NULL && part->fate == FATE_DROP)
@@ -276,7 +276,7 @@ static void drop_default(struct script *script, const struct plan *plan, const s
 		set(script, part->from, "DROP", "DEFAULT");
 }
 
-static void alter_default(struct script *script, const struct plan *plan, const struct part *part)
+static void alter_default(struct script *script, const struct diff_plan *plan, const struct part *part)
 {
 	(void)plan;
 	set(script, part->to, "SET DEFAULT", described_value(part->to, "value"));

@@ -6,7 +6,7 @@
 #include "diff_private.h"
 
 /* Is that role another index's now? Then taking it has taken it from the one that had it. */
-static bool has_role(const struct plan *plan, const char *table, const char *role)
+static bool has_role(const struct diff_plan *plan, const char *table, const char *role)
 {
 	for (unsigned i = 0; i < description_count(plan->to); i++) {
 		const struct described *object = description_at(plan->to, i);
@@ -18,7 +18,7 @@ static bool has_role(const struct plan *plan, const char *table, const char *rol
 }
 
 /* What an index is to its table, beside being there. from NULL: it is new. */
-static void set_roles(struct script *script, const struct plan *plan, const struct described *from,
+static void set_roles(struct script *script, const struct diff_plan *plan, const struct described *from,
     const struct described *to, const char *index)
 {
 	static const char identity[] = "replica identity", clustered[] = "clustered";
@@ -52,7 +52,8 @@ void diff_constraint_rest(struct script *script, const struct described *constra
 		set_roles(script, NULL, NULL, constraint, describe_bare(index));
 }
 
-static void create_constraint(struct script *script, const struct plan *plan, const struct action *action)
+static void create_constraint(
+    struct script *script, const struct diff_plan *plan, const struct action *action)
 {
 	const struct described *constraint = plan->parts[action->part].to;
 	script_statement(script, "ALTER TABLE %s ADD CONSTRAINT %s %s", constraint->on, constraint->name,
@@ -60,13 +61,13 @@ static void create_constraint(struct script *script, const struct plan *plan, co
 	diff_constraint_rest(script, constraint);
 }
 
-static void drop_constraint(struct script *script, const struct plan *plan, const struct part *part)
+static void drop_constraint(struct script *script, const struct diff_plan *plan, const struct part *part)
 {
 	(void)plan;
 	script_statement(script, "ALTER TABLE %s DROP CONSTRAINT %s", part->from->on, part->from->name);
 }
 
-static void alter_constraint(struct script *script, const struct plan *plan, const struct part *part)
+static void alter_constraint(struct script *script, const struct diff_plan *plan, const struct part *part)
 {
 	const struct described *constraint = part->to;
 	const char *index = diff_to(part, ".index"), *definition = diff_to(part, "definition");
@@ -95,7 +96,7 @@ const struct diff_writer diff_constraint = {create_constraint, drop_constraint, 
 
 /* ---- indexes ---- */
 
-static void create_index(struct script *script, const struct plan *plan, const struct action *action)
+static void create_index(struct script *script, const struct diff_plan *plan, const struct action *action)
 {
 	const struct described *index = plan->parts[action->part].to;
 	script_statement(script, "CREATE %sINDEX %s ON %s %s",
@@ -104,13 +105,13 @@ static void create_index(struct script *script, const struct plan *plan, const s
 	set_roles(script, plan, NULL, index, describe_bare(index->name));
 }
 
-static void drop_index(struct script *script, const struct plan *plan, const struct part *part)
+static void drop_index(struct script *script, const struct diff_plan *plan, const struct part *part)
 {
 	(void)plan;
 	script_statement(script, "DROP INDEX %s", part->from->name);
 }
 
-static void alter_index(struct script *script, const struct plan *plan, const struct part *part)
+static void alter_index(struct script *script, const struct diff_plan *plan, const struct part *part)
 {
 	if (part->renamed)
 		script_statement(
@@ -122,7 +123,8 @@ const struct diff_writer diff_index = {create_index, drop_index, alter_index};
 
 /* ---- statistics ---- */
 
-static void create_statistics(struct script *script, const struct plan *plan, const struct action *action)
+static void create_statistics(
+    struct script *script, const struct diff_plan *plan, const struct action *action)
 {
 	const struct described *statistics = plan->parts[action->part].to;
 	const char *target = described_value(statistics, "target");
@@ -131,13 +133,13 @@ static void create_statistics(struct script *script, const struct plan *plan, co
 		script_statement(script, "ALTER STATISTICS %s SET STATISTICS %s", statistics->name, target);
 }
 
-static void drop_statistics(struct script *script, const struct plan *plan, const struct part *part)
+static void drop_statistics(struct script *script, const struct diff_plan *plan, const struct part *part)
 {
 	(void)plan;
 	script_statement(script, "DROP STATISTICS %s", part->from->name);
 }
 
-static void alter_statistics(struct script *script, const struct plan *plan, const struct part *part)
+static void alter_statistics(struct script *script, const struct diff_plan *plan, const struct part *part)
 {
 	const char *target = diff_to(part, "target");
 	(void)plan;

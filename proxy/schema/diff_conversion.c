@@ -85,7 +85,7 @@ static enum diff_conversion same_name(const struct type *from, const struct type
 }
 
 static enum diff_conversion from_string(
-    const struct plan *plan, const struct type *from, const struct type *to)
+    const struct diff_plan *plan, const struct type *from, const struct type *to)
 {
 	static const char *const read[] = {"smallint", "integer", "bigint", "numeric", "boolean", "uuid",
 	    "date", "timestamp without time zone", "time without time zone", "inet", "cidr", "macaddr",
@@ -103,7 +103,8 @@ static enum diff_conversion from_string(
 										       : CONVERSION_LOSSY;
 }
 
-static enum diff_conversion to_string(const struct plan *plan, const struct type *from, const struct type *to)
+static enum diff_conversion to_string(
+    const struct diff_plan *plan, const struct type *from, const struct type *to)
 {
 	static const char *const written[] = {"smallint", "integer", "bigint", "numeric", "boolean", "uuid",
 	    "date", "timestamp without time zone", "time without time zone", "inet", "cidr", "macaddr",
@@ -152,7 +153,7 @@ static enum diff_conversion between_others(const struct type *from, const struct
 }
 
 static enum diff_conversion convert(
-    const struct plan *plan, const char *from_text, const char *to_text, bool *using)
+    const struct diff_plan *plan, const char *from_text, const char *to_text, bool *using)
 {
 	struct type from, to;
 	*using = true;
@@ -186,7 +187,8 @@ static enum diff_conversion convert(
 	return conversion;
 }
 
-enum diff_conversion diff_conversion(const struct plan *plan, const char *from, const char *to, bool *using)
+enum diff_conversion diff_conversion(
+    const struct diff_plan *plan, const char *from, const char *to, bool *using)
 {
 	const struct described *old = description_find(plan->from, DESCRIBE_DOMAIN, from);
 	const struct described *new = description_find(plan->to, DESCRIBE_DOMAIN, to);

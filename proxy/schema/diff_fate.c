@@ -65,7 +65,7 @@ static enum fate fate_of_constraint(const struct part *part)
 	return FATE_REPLACE;
 }
 
-enum fate diff_fate(const struct plan *plan, const struct part *part)
+enum fate diff_fate(const struct diff_plan *plan, const struct part *part)
 {
 	(void)plan;
 	switch (part->to->kind) {
@@ -148,7 +148,8 @@ bool diff_changes_parents(const struct part *table)
 /* ALTER COLUMN ... TYPE is refused while views, rules, policies, triggers and parsed functions use the
  * column; indexes and constraints are built anew by itself, but a foreign key whose two ends change one after
  * the other may have no operator in between, and a check none for the new type. */
-static bool type_disturbs(const struct plan *plan, const struct part *column, const struct part *dependent)
+static bool type_disturbs(
+    const struct diff_plan *plan, const struct part *column, const struct part *dependent)
 {
 	const char *old = diff_from(column, "type"), *new = diff_to(column, "type");
 	bool using;
@@ -175,7 +176,7 @@ static bool type_disturbs(const struct plan *plan, const struct part *column, co
 	}
 }
 
-bool diff_disturbs(const struct plan *plan, const struct part *changed, const struct part *dependent)
+bool diff_disturbs(const struct diff_plan *plan, const struct part *changed, const struct part *dependent)
 {
 	switch (changed->from->kind) {
 	case DESCRIBE_COLUMN:

@@ -81,18 +81,18 @@ static void change_grant(struct script *script, const struct described *from, co
 	mem_free(&on);
 }
 
-static void create_grant(struct script *script, const struct plan *plan, const struct action *action)
+static void create_grant(struct script *script, const struct diff_plan *plan, const struct action *action)
 {
 	change_grant(script, NULL, plan->parts[action->part].to);
 }
 
-static void drop_grant(struct script *script, const struct plan *plan, const struct part *part)
+static void drop_grant(struct script *script, const struct diff_plan *plan, const struct part *part)
 {
 	(void)plan;
 	change_grant(script, part->from, NULL);
 }
 
-static void alter_grant(struct script *script, const struct plan *plan, const struct part *part)
+static void alter_grant(struct script *script, const struct diff_plan *plan, const struct part *part)
 {
 	(void)plan;
 	change_grant(script, part->from, part->to);
@@ -109,18 +109,18 @@ static void change_default(struct script *script, const struct described *from, 
 	mem_free(&prefix);
 }
 
-static void create_default(struct script *script, const struct plan *plan, const struct action *action)
+static void create_default(struct script *script, const struct diff_plan *plan, const struct action *action)
 {
 	change_default(script, NULL, plan->parts[action->part].to);
 }
 
-static void drop_default(struct script *script, const struct plan *plan, const struct part *part)
+static void drop_default(struct script *script, const struct diff_plan *plan, const struct part *part)
 {
 	(void)plan;
 	change_default(script, part->from, NULL);
 }
 
-static void alter_default(struct script *script, const struct plan *plan, const struct part *part)
+static void alter_default(struct script *script, const struct diff_plan *plan, const struct part *part)
 {
 	(void)plan;
 	change_default(script, part->from, part->to);
@@ -189,19 +189,19 @@ static void say_comment(struct script *script, const struct described *comment, 
 	mem_free(&literal);
 }
 
-static void create_comment(struct script *script, const struct plan *plan, const struct action *action)
+static void create_comment(struct script *script, const struct diff_plan *plan, const struct action *action)
 {
 	const struct described *comment = plan->parts[action->part].to;
 	say_comment(script, comment, described_value(comment, "text"));
 }
 
-static void drop_comment(struct script *script, const struct plan *plan, const struct part *part)
+static void drop_comment(struct script *script, const struct diff_plan *plan, const struct part *part)
 {
 	(void)plan;
 	say_comment(script, part->from, NULL);
 }
 
-static void alter_comment(struct script *script, const struct plan *plan, const struct part *part)
+static void alter_comment(struct script *script, const struct diff_plan *plan, const struct part *part)
 {
 	(void)plan;
 	say_comment(script, part->to, described_value(part->to, "text"));

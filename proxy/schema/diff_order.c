@@ -8,14 +8,14 @@
 
 /* ---- actions and what must be done before them ---- */
 
-static unsigned add_action(struct plan *plan, unsigned part, bool drop)
+static unsigned add_action(struct diff_plan *plan, unsigned part, bool drop)
 {
 	unsigned at = plan->action_count++;
 	plan->actions[at] = (struct action){.part = part, .drop = drop, .root = at, .next = NOWHERE};
 	return at;
 }
 
-static void before(struct plan *plan, unsigned first, unsigned then)
+static void before(struct diff_plan *plan, unsigned first, unsigned then)
 {
 	if (first == NOWHERE || then == NOWHERE || first == then)
 		return;
@@ -28,10 +28,11 @@ static void before(struct plan *plan, unsigned first, unsigned then)
 }
 
 static void drops_in_turn(
-    struct plan *plan, const struct described *object, const struct described *need, void *arg)
+    struct diff_plan *plan, const struct described *object, const struct described *need, void *arg)
 {
 	(void)arg;
-	const struct part *part = plan_part(plan, object, false), *on = plan_part(plan, need, false);
+	const struct part *part = diff_plan_part(plan, object, false),
+			  *on = diff_plan_part(plan, need, false);
 	before(plan, part->drop, on->drop);
 	if (on->drop == NOWHERE)
 		before(plan, part->drop, on->make);
@@ -40,10 +41,10 @@ static void drops_in_turn(
 }
 
 static void makes_in_turn(
-    struct plan *plan, const struct described *object, const struct described *need, void *arg)
+    struct diff_plan *plan, const struct described *object, const struct described *need, void *arg)
 {
 	(void)arg;
-	before(plan, plan_part(plan, need, true)->make, plan_part(plan, object, true)->make);
+	before(plan, diff_plan_part(plan, need, true)->make, diff_plan_part(plan, object, true)->make);
 }
 
 /* Names that cannot be there twice, of objects of whatever kind: "r public.orders". */
@@ -84,7 +85,7 @@ static int compare_taken(const void *a, const void *b)
 }
 
 /* A name is free once what had it is gone. */
-static void names_in_turn(struct plan *plan)
+static void names_in_turn(struct diff_plan *plan)
 {
 	struct taken *drops = mem_alloc((plan->action_count + 1) * sizeof(*drops));
 	unsigned count = 0;
@@ -112,14 +113,15 @@ static void names_in_turn(struct plan *plan)
 
 /* ---- written together ---- */
 
-bool plan_together(const struct plan *plan, unsigned a, unsigned b)
+bool diff_plan_together(const struct diff_plan *plan, unsigned a, unsigned b)
 {
 	return a != NOWHERE && b != NOWHERE && plan->actions[a].root == plan->actions[b].root;
 }
 
 /* Is there a way, against time, from one group to the other over a third? Then they cannot be done at once.
  */
-static bool roundabout(const struct plan *plan, unsigned from, unsigned to, unsigned *seen, unsigned mark)
+static bool roundabout(
+    const struct diff_plan *plan, unsigned from, unsigned to, unsigned *seen, unsigned mark)
 {
 	unsigned room = 64, count = 0;
 	unsigned *stack = mem_alloc(room * sizeof(unsigned));
@@ -155,7 +157,7 @@ struct joining {
 	unsigned *last; /* of each root's members */
 };
 
-static bool join(struct plan *plan, struct joining *joining, unsigned action, unsigned with)
+static bool join(struct diff_plan *plan, struct joining *joining, unsigned action, unsigned with)
 {
 	unsigned a = plan->actions[action].root, b = plan->actions[with].root;
 	if (a == b)
@@ -189,18 +191,18 @@ static bool said_in_table(const struct described *object)
 }
 
 /* Together with their whole: in creating what CREATE can say, in dropping everything. */
-static void join_parts(struct plan *plan, struct joining *joining, enum describe_kind kind)
+static void join_parts(struct diff_plan *plan, struct joining *joining, enum describe_kind kind)
 {
 	for (unsigned i = 0; i < plan->part_count; i++) {
 		const struct part *part = &plan->parts[i];
 		if (diff_either(part)->kind != kind)
 			continue;
 		const struct part *whole =
-		    part->drop != NOWHERE ? plan_part(plan, part->from->parent, false) : NULL;
+		    part->drop != NOWHERE ? diff_plan_part(plan, part->from->parent, false) : NULL;
 		if (whole != NULL && whole->drop != NOWHERE)
 			join(plan, joining, part->drop, whole->drop);
 		whole = part->make != NOWHERE && part->fate != FATE_ALTER
-		    ? plan_part(plan, part->to->parent, true)
+		    ? diff_plan_part(plan, part->to->parent, true)
 		    : NULL;
 		if (whole != NULL && whole->make != NOWHERE && whole->fate != FATE_ALTER &&
 		    said_in_table(part->to) &&
@@ -210,7 +212,7 @@ static void join_parts(struct plan *plan, struct joining *joining, enum describe
 }
 
 /* A sequence and default that serial brings along. */
-static void join_serials(struct plan *plan, struct joining *joining)
+static void join_serials(struct diff_plan *plan, struct joining *joining)
 {
 	for (unsigned i = 0; i < plan->part_count; i++) {
 		const struct part *part = &plan->parts[i];
@@ -220,14 +222,14 @@ static void join_serials(struct plan *plan, struct joining *joining)
 			continue;
 		const struct described *value =
 		    description_find(plan->to, DESCRIBE_DEFAULT, part->to->identity);
-		unsigned sequence_make = plan_part(plan, sequence, true)->make;
-		unsigned default_make = plan_part(plan, value, true)->make;
+		unsigned sequence_make = diff_plan_part(plan, sequence, true)->make;
+		unsigned default_make = diff_plan_part(plan, value, true)->make;
 		if (join(plan, joining, sequence_make, part->make))
 			join(plan, joining, default_make, part->make);
 	}
 }
 
-void diff_actions(struct plan *plan)
+void diff_actions(struct diff_plan *plan)
 {
 	plan->actions = mem_alloc((2 * (size_t)plan->part_count + 1) * sizeof(*plan->actions));
 	for (unsigned i = 0; i < plan->part_count; i++) {
@@ -241,9 +243,9 @@ void diff_actions(struct plan *plan)
 			part->make = add_action(plan, i, false);
 	}
 	for (unsigned i = 0; i < description_count(plan->from); i++)
-		plan_needs(plan, description_at(plan->from, i), false, drops_in_turn, NULL);
+		diff_plan_needs(plan, description_at(plan->from, i), false, drops_in_turn, NULL);
 	for (unsigned i = 0; i < description_count(plan->to); i++)
-		plan_needs(plan, description_at(plan->to, i), true, makes_in_turn, NULL);
+		diff_plan_needs(plan, description_at(plan->to, i), true, makes_in_turn, NULL);
 	for (unsigned i = 0; i < plan->part_count; i++)
 		before(plan, plan->parts[i].drop, plan->parts[i].make);
 	names_in_turn(plan);
@@ -274,7 +276,7 @@ static const struct described *topmost(const struct described *object)
 	return object;
 }
 
-static int phase(const struct plan *plan, const struct action *action)
+static int phase(const struct diff_plan *plan, const struct action *action)
 {
 	const struct part *part = &plan->parts[action->part];
 	bool privileges = diff_either(part)->kind == DESCRIBE_DEFAULT_PRIVILEGES;
@@ -284,7 +286,7 @@ static int phase(const struct plan *plan, const struct action *action)
 	return action->drop ? 1 : 2;
 }
 
-static int compare_actions(const struct plan *plan, unsigned x, unsigned y)
+static int compare_actions(const struct diff_plan *plan, unsigned x, unsigned y)
 {
 	const struct action *a = &plan->actions[x], *b = &plan->actions[y];
 	int order = phase(plan, a) - phase(plan, b);
@@ -309,7 +311,7 @@ static int compare_actions(const struct plan *plan, unsigned x, unsigned y)
 }
 
 struct heap {
-	const struct plan *plan;
+	const struct diff_plan *plan;
 	unsigned *at, count;
 };
 
@@ -344,7 +346,7 @@ struct waiters {
 	unsigned *waits; /* for how many */
 };
 
-static struct waiters find_waiters(const struct plan *plan)
+static struct waiters find_waiters(const struct diff_plan *plan)
 {
 	unsigned n = plan->action_count, edges = 0, count = 0;
 	for (unsigned i = 0; i < n; i++)
@@ -370,7 +372,7 @@ static struct waiters find_waiters(const struct plan *plan)
 	return w;
 }
 
-unsigned *diff_order(struct plan *plan, unsigned *count)
+unsigned *diff_order(struct diff_plan *plan, unsigned *count)
 {
 	unsigned n = plan->action_count, roots = 0;
 	unsigned *order = mem_alloc((n + 1) * sizeof(unsigned));

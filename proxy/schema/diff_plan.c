@@ -26,7 +26,7 @@ bool diff_changed(const struct part *part, const char *attribute)
 	return a == NULL || b == NULL ? a != b : strcmp(a, b) != 0;
 }
 
-struct part *plan_part(const struct plan *plan, const struct described *object, bool of_to)
+struct part *diff_plan_part(const struct diff_plan *plan, const struct described *object, bool of_to)
 {
 	if (object == NULL)
 		return NULL;
@@ -35,7 +35,7 @@ struct part *plan_part(const struct plan *plan, const struct described *object, 
 }
 
 /* Tables that a table has its columns from: "public.a, public.b". */
-const struct described *plan_inherited_from(
+const struct described *diff_plan_inherited_from(
     const struct description *description, const struct described *object)
 {
 	const struct described *table = object->parent, *found = NULL;
@@ -57,13 +57,14 @@ const struct described *plan_inherited_from(
 	return found;
 }
 
-void plan_needs(struct plan *plan, const struct described *object, bool of_to, plan_need *each, void *arg)
+void diff_plan_needs(
+    struct diff_plan *plan, const struct described *object, bool of_to, diff_plan_need *each, void *arg)
 {
 	for (unsigned i = 0; i < object->need_count; i++)
 		each(plan, object, object->needs[i], arg);
 	if (object->parent != NULL)
 		each(plan, object, object->parent, arg);
-	const struct described *inherited = plan_inherited_from(of_to ? plan->to : plan->from, object);
+	const struct described *inherited = diff_plan_inherited_from(of_to ? plan->to : plan->from, object);
 	if (inherited == NULL)
 		return;
 	each(plan, object, inherited, arg);
@@ -74,7 +75,7 @@ void plan_needs(struct plan *plan, const struct described *object, bool of_to, p
 		each(plan, object, inherited, arg);
 }
 
-static void pair_up(struct plan *plan)
+static void pair_up(struct diff_plan *plan)
 {
 	unsigned n = description_count(plan->from), m = description_count(plan->to);
 	plan->parts = mem_zalloc((n + m + 1) * sizeof(*plan->parts));
@@ -113,27 +114,27 @@ struct dependents {
 };
 
 static void add_dependent(
-    struct plan *plan, const struct described *object, const struct described *need, void *arg)
+    struct diff_plan *plan, const struct described *object, const struct described *need, void *arg)
 {
 	struct dependents *all = arg;
-	unsigned on = (unsigned)(plan_part(plan, need, false) - plan->parts);
+	unsigned on = (unsigned)(diff_plan_part(plan, need, false) - plan->parts);
 	if (all->count == all->room) {
 		all->room = all->room > 0 ? 2 * all->room : 256;
 		all->next = mem_realloc(all->next, all->room * sizeof(unsigned));
 		all->part = mem_realloc(all->part, all->room * sizeof(unsigned));
 	}
-	all->part[all->count] = (unsigned)(plan_part(plan, object, false) - plan->parts);
+	all->part[all->count] = (unsigned)(diff_plan_part(plan, object, false) - plan->parts);
 	all->next[all->count] = all->first[on];
 	all->first[on] = all->count++;
 }
 
-static struct dependents find_dependents(struct plan *plan)
+static struct dependents find_dependents(struct diff_plan *plan)
 {
 	struct dependents all = {.first = mem_alloc((plan->part_count + 1) * sizeof(unsigned))};
 	for (unsigned i = 0; i < plan->part_count; i++)
 		all.first[i] = NOWHERE;
 	for (unsigned i = 0; i < description_count(plan->from); i++)
-		plan_needs(plan, description_at(plan->from, i), false, add_dependent, &all);
+		diff_plan_needs(plan, description_at(plan->from, i), false, add_dependent, &all);
 	return all;
 }
 
@@ -157,7 +158,7 @@ static bool lets_go(const struct part *part)
 	}
 }
 
-static bool must_follow(const struct plan *plan, const struct part *part, const struct part *dependent)
+static bool must_follow(const struct diff_plan *plan, const struct part *part, const struct part *dependent)
 {
 	if (dependent->fate != FATE_KEEP && dependent->fate != FATE_ALTER)
 		return false;
@@ -177,7 +178,7 @@ static bool must_follow(const struct plan *plan, const struct part *part, const 
 
 /* Makes anew whatever depends on `start`, and so on; or nothing, when something among it holds data: then
  * `start` is left to a person. */
-static void follow(struct plan *plan, const struct dependents *all, unsigned start, unsigned *stack)
+static void follow(struct diff_plan *plan, const struct dependents *all, unsigned start, unsigned *stack)
 {
 	unsigned count = 0, done = 0;
 	struct part *holder = NULL;
@@ -212,17 +213,17 @@ static void follow(struct plan *plan, const struct dependents *all, unsigned sta
 
 /* SET DEFAULT on a parent goes down to its children: where one has another and keeps it, it is set again. */
 static void keep_over_new(
-    struct plan *plan, const struct described *object, const struct described *need, void *arg)
+    struct diff_plan *plan, const struct described *object, const struct described *need, void *arg)
 {
-	struct part *part = plan_part(plan, object, true);
+	struct part *part = diff_plan_part(plan, object, true);
 	(void)arg;
 	if (object->kind == DESCRIBE_DEFAULT && need->kind == DESCRIBE_DEFAULT && part->fate == FATE_KEEP &&
-	    plan_part(plan, need, true)->fate == FATE_CREATE)
+	    diff_plan_part(plan, need, true)->fate == FATE_CREATE)
 		part->fate = FATE_ALTER;
 }
 
 /* What belongs to a table whose place among tables a person has to change. */
-static void mute(struct plan *plan)
+static void mute(struct diff_plan *plan)
 {
 	for (unsigned i = 0; i < plan->part_count; i++) {
 		struct part *part = &plan->parts[i];
@@ -230,15 +231,15 @@ static void mute(struct plan *plan)
 			const struct described *whole = side ? part->to : part->from;
 			for (whole = whole != NULL ? whole->parent : NULL; whole != NULL;
 			     whole = whole->parent)
-				if (diff_changes_parents(plan_part(plan, whole, side == 1)))
+				if (diff_changes_parents(diff_plan_part(plan, whole, side == 1)))
 					part->muted = true;
 		}
 	}
 }
 
-struct plan *plan_new(const struct description *from, const struct description *to)
+struct diff_plan *diff_plan_new(const struct description *from, const struct description *to)
 {
-	struct plan *plan = mem_zalloc(sizeof(*plan));
+	struct diff_plan *plan = mem_zalloc(sizeof(*plan));
 	plan->from = from;
 	plan->to = to;
 	pair_up(plan);
@@ -257,7 +258,7 @@ struct plan *plan_new(const struct description *from, const struct description *
 		    plan->parts[i].fate == FATE_ALTER)
 			follow(plan, &all, i, stack);
 	for (unsigned i = 0; i < description_count(to); i++)
-		plan_needs(plan, description_at(to, i), true, keep_over_new, NULL);
+		diff_plan_needs(plan, description_at(to, i), true, keep_over_new, NULL);
 	mem_free(&stack);
 	mem_free(&all.first);
 	mem_free(&all.next);
@@ -266,9 +267,9 @@ struct plan *plan_new(const struct description *from, const struct description *
 	return plan;
 }
 
-void plan_free(struct plan **plan)
+void diff_plan_free(struct diff_plan **plan)
 {
-	struct plan *p = *plan;
+	struct diff_plan *p = *plan;
 	if (p == NULL)
 		return;
 	for (unsigned i = 0; i < p->action_count; i++)

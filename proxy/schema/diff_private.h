@@ -65,7 +65,7 @@ struct action {
 	unsigned before_count, before_room;
 };
 
-struct plan {
+struct diff_plan {
 	const struct description *from, *to;
 	struct part *parts;
 	unsigned part_count;
@@ -75,41 +75,43 @@ struct plan {
 };
 
 /* diff_plan.c */
-struct plan *plan_new(const struct description *from, const struct description *to);
-void plan_free(struct plan **plan);
-struct part *plan_part(const struct plan *plan, const struct described *object, bool of_to); /* NULL-safe */
+struct diff_plan *diff_plan_new(const struct description *from, const struct description *to);
+void diff_plan_free(struct diff_plan **plan);
+struct part *diff_plan_part(
+    const struct diff_plan *plan, const struct described *object, bool of_to); /* NULL-safe */
 /* All that an object depends on, its whole among it. Calls each; the list is that of the side it is from. */
-typedef void plan_need(
-    struct plan *plan, const struct described *object, const struct described *need, void *arg);
-void plan_needs(struct plan *plan, const struct described *object, bool of_to, plan_need *each, void *arg);
+typedef void diff_plan_need(
+    struct diff_plan *plan, const struct described *object, const struct described *need, void *arg);
+void diff_plan_needs(
+    struct diff_plan *plan, const struct described *object, bool of_to, diff_plan_need *each, void *arg);
 /* What takes its column from another table: the column there. NULL: its own. */
-const struct described *plan_inherited_from(
+const struct described *diff_plan_inherited_from(
     const struct description *description, const struct described *column_or_default);
 
 /* diff_fate.c: how a changed object gets there; which parts of it PostgreSQL lets nobody make anew. */
-enum fate diff_fate(const struct plan *plan, const struct part *part);
+enum fate diff_fate(const struct diff_plan *plan, const struct part *part);
 bool diff_replaceable(const struct described *object);
 /* Must `dependent` be made anew when `changed` is altered? */
-bool diff_disturbs(const struct plan *plan, const struct part *changed, const struct part *dependent);
+bool diff_disturbs(const struct diff_plan *plan, const struct part *changed, const struct part *dependent);
 bool diff_changes_parents(const struct part *table); /* attached, detached, partitioned otherwise */
 
 /* diff_rename.c: pairs parts that only differ by name, where renaming is certain to be right. */
-void diff_pair_renamed(struct plan *plan);
+void diff_pair_renamed(struct diff_plan *plan);
 /* What a part that is dropped looks like under its new name: NULL or the part that is created. */
-const struct part *diff_suspect(const struct plan *plan, const struct part *dropped);
+const struct part *diff_suspect(const struct diff_plan *plan, const struct part *dropped);
 
 /* diff_order.c: makes the actions; then their order: roots, to be freed. */
-void diff_actions(struct plan *plan);
-unsigned *diff_order(struct plan *plan, unsigned *count);
-bool plan_together(const struct plan *plan, unsigned a, unsigned b); /* actions; NOWHERE: false */
+void diff_actions(struct diff_plan *plan);
+unsigned *diff_order(struct diff_plan *plan, unsigned *count);
+bool diff_plan_together(const struct diff_plan *plan, unsigned a, unsigned b); /* actions; NOWHERE: false */
 
 /* ---- writing ---- */
 
 /* One for each kind, NULL where an action cannot be (or says nothing by itself). */
 struct diff_writer {
-	void (*create)(struct script *script, const struct plan *plan, const struct action *action);
-	void (*drop)(struct script *script, const struct plan *plan, const struct part *part);
-	void (*alter)(struct script *script, const struct plan *plan, const struct part *part);
+	void (*create)(struct script *script, const struct diff_plan *plan, const struct action *action);
+	void (*drop)(struct script *script, const struct diff_plan *plan, const struct part *part);
+	void (*alter)(struct script *script, const struct diff_plan *plan, const struct part *part);
 };
 
 extern const struct diff_writer diff_schema, diff_extension, diff_collation, diff_event_trigger,
@@ -125,14 +127,14 @@ extern const struct diff_writer diff_function, diff_procedure, diff_aggregate, d
 extern const struct diff_writer diff_grant, diff_default_privileges, diff_comment; /* diff_grant.c */
 
 /* A column as it stands in CREATE TABLE and ADD COLUMN; action: the one that creates it. */
-void diff_column_says(struct phrase *phrase, const struct plan *plan, unsigned action);
+void diff_column_says(struct phrase *phrase, const struct diff_plan *plan, unsigned action);
 /* What needs statements of their own behind that. */
 void diff_column_rest(struct script *script, const struct described *column);
 void diff_constraint_rest(struct script *script, const struct described *constraint);
 int diff_position(const struct described *column_or_attribute);
 /* "bigserial" where the column's sequence is new, and it and the default are what serial makes; else NULL. */
 const char *diff_serial(
-    const struct plan *plan, const struct described *column, const struct described **sequence);
+    const struct diff_plan *plan, const struct described *column, const struct described **sequence);
 
 /* A value of the new object, or of the old one. "" is never among values that are compared. */
 const char *diff_to(const struct part *part, const char *attribute);
@@ -168,7 +170,7 @@ enum diff_conversion {
 };
 /* needs_using: the conversion must be written out. */
 enum diff_conversion diff_conversion(
-    const struct plan *plan, const char *from, const char *to, bool *needs_using);
+    const struct diff_plan *plan, const char *from, const char *to, bool *needs_using);
 /* Do they share their operators, so that what compares the one can compare the other? */
 bool diff_same_family(const char *from, const char *to);
 

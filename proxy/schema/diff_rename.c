@@ -19,7 +19,8 @@ static bool lone(const struct part *part, enum fate fate, enum describe_kind kin
 
 /* ---- certain ---- */
 
-static bool may_be_renamed(const struct plan *plan, const struct part *dropped, const struct part *created)
+static bool may_be_renamed(
+    const struct diff_plan *plan, const struct part *dropped, const struct part *created)
 {
 	const struct described *a = dropped->from, *b = created->to;
 	if (!same(a->on, b->on) || !described_equal(a, b))
@@ -32,7 +33,7 @@ static bool may_be_renamed(const struct plan *plan, const struct part *dropped, 
 	return strstr(described_value(b, "definition"), " NOT VALID") == NULL;
 }
 
-void diff_pair_renamed(struct plan *plan)
+void diff_pair_renamed(struct diff_plan *plan)
 {
 	unsigned end = plan->part_count;
 	for (unsigned i = 0; i < end; i++) {
@@ -62,7 +63,7 @@ void diff_pair_renamed(struct plan *plan)
 
 /* ---- suspected ---- */
 
-static bool same_columns(const struct plan *plan, const struct described *a, const struct described *b)
+static bool same_columns(const struct diff_plan *plan, const struct described *a, const struct described *b)
 {
 	unsigned n = 0, matched = 0, m = 0;
 	for (unsigned i = 0; i < description_count(plan->to); i++)
@@ -82,7 +83,7 @@ static bool same_columns(const struct plan *plan, const struct described *a, con
 	return n > 0 && n == m && matched == n;
 }
 
-static bool alike(const struct plan *plan, const struct described *a, const struct described *b)
+static bool alike(const struct diff_plan *plan, const struct described *a, const struct described *b)
 {
 	switch (a->kind) {
 	case DESCRIBE_TABLE:
@@ -99,7 +100,7 @@ static bool alike(const struct plan *plan, const struct described *a, const stru
 }
 
 /* Of two that are alike nobody can say which is meant. */
-const struct part *diff_suspect(const struct plan *plan, const struct part *dropped)
+const struct part *diff_suspect(const struct diff_plan *plan, const struct part *dropped)
 {
 	const struct part *found = NULL;
 	enum describe_kind kind = dropped->from->kind;

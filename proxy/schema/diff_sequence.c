@@ -53,7 +53,7 @@ void diff_sequence_words(struct phrase *phrase, const struct described *from, co
 		phrase_say(phrase, "%s%s", before, cycles ? "CYCLE" : "NO CYCLE");
 }
 
-static void create(struct script *script, const struct plan *plan, const struct action *action)
+static void create(struct script *script, const struct diff_plan *plan, const struct action *action)
 {
 	const struct described *sequence = plan->parts[action->part].to;
 	const char *type = described_value(sequence, "type"), *owner = described_value(sequence, "owned by");
@@ -69,7 +69,7 @@ static void create(struct script *script, const struct plan *plan, const struct 
 	mem_free(&words.at);
 }
 
-static void drop(struct script *script, const struct plan *plan, const struct part *part)
+static void drop(struct script *script, const struct diff_plan *plan, const struct part *part)
 {
 	const struct part *suspect = diff_suspect(plan, part);
 	if (suspect != NULL)
@@ -81,7 +81,7 @@ static void drop(struct script *script, const struct plan *plan, const struct pa
 	script_statement(script, "DROP SEQUENCE %s", part->from->name);
 }
 
-static void alter(struct script *script, const struct plan *plan, const struct part *part)
+static void alter(struct script *script, const struct diff_plan *plan, const struct part *part)
 {
 	const char *owner = diff_to(part, "owned by");
 	struct phrase words = {NULL, 0, 0};

@@ -10,7 +10,7 @@ static const char *word(const struct described *table)
 }
 
 /* The columns and constraints that are written along: in the order of the description of the table. */
-static void say_parts(struct phrase *phrase, const struct plan *plan, const struct action *table)
+static void say_parts(struct phrase *phrase, const struct diff_plan *plan, const struct action *table)
 {
 	const char *comma = "";
 	const unsigned root = table->root;
@@ -57,7 +57,7 @@ static void set_row_security(struct script *script, const char *name, const char
 }
 
 /* What CREATE TABLE cannot say. */
-static void rest(struct script *script, const struct plan *plan, const struct action *action)
+static void rest(struct script *script, const struct diff_plan *plan, const struct action *action)
 {
 	const struct described *table = plan->parts[action->part].to;
 	const char *type = described_value(table, "of type"),
@@ -76,7 +76,7 @@ static void rest(struct script *script, const struct plan *plan, const struct ac
 	}
 }
 
-static void create(struct script *script, const struct plan *plan, const struct action *action)
+static void create(struct script *script, const struct diff_plan *plan, const struct action *action)
 {
 	const struct described *table = plan->parts[action->part].to;
 	const char *parent = described_value(table, "partition of"),
@@ -114,7 +114,7 @@ static void create(struct script *script, const struct plan *plan, const struct 
 	mem_free(&tail.at);
 }
 
-static void drop(struct script *script, const struct plan *plan, const struct part *part)
+static void drop(struct script *script, const struct diff_plan *plan, const struct part *part)
 {
 	const struct part *suspect = diff_suspect(plan, part);
 	if (suspect != NULL) {
@@ -167,7 +167,7 @@ static void change_parents(struct script *script, const struct part *part)
 	script_end_left(script);
 }
 
-static void alter(struct script *script, const struct plan *plan, const struct part *part)
+static void alter(struct script *script, const struct diff_plan *plan, const struct part *part)
 {
 	const struct described *table = part->to;
 	const char *method = diff_to(part, "access method"), *type = diff_to(part, "of type");

@@ -4,7 +4,7 @@
 #include "base/mem.h"
 #include "diff_private.h"
 
-static void drop_type(struct script *script, const struct plan *plan, const struct part *part)
+static void drop_type(struct script *script, const struct diff_plan *plan, const struct part *part)
 {
 	(void)plan;
 	script_statement(
@@ -13,7 +13,7 @@ static void drop_type(struct script *script, const struct plan *plan, const stru
 
 /* ---- enums ---- */
 
-static void create_enum(struct script *script, const struct plan *plan, const struct action *action)
+static void create_enum(struct script *script, const struct diff_plan *plan, const struct action *action)
 {
 	const struct described *type = plan->parts[action->part].to;
 	const char *values = described_value(type, "values");
@@ -21,7 +21,7 @@ static void create_enum(struct script *script, const struct plan *plan, const st
 }
 
 /* Would a statement of this script use the value? Then not in the transaction that adds it. */
-static bool is_used(const struct plan *plan, const struct diff_item *value)
+static bool is_used(const struct diff_plan *plan, const struct diff_item *value)
 {
 	for (unsigned i = 0; i < plan->part_count; i++) {
 		const struct part *part = &plan->parts[i];
@@ -104,7 +104,7 @@ static void leave_values(struct script *script, const struct part *part, const s
 	script_end_left(script);
 }
 
-static void alter_enum(struct script *script, const struct plan *plan, const struct part *part)
+static void alter_enum(struct script *script, const struct diff_plan *plan, const struct part *part)
 {
 	struct diff_items old = diff_items(diff_from(part, "values")),
 			  new = diff_items(diff_to(part, "values"));
@@ -143,7 +143,7 @@ const struct diff_writer diff_enum = {create_enum, drop_type, alter_enum};
 
 /* ---- domains ---- */
 
-static void create_domain(struct script *script, const struct plan *plan, const struct action *action)
+static void create_domain(struct script *script, const struct diff_plan *plan, const struct action *action)
 {
 	const struct described *domain = plan->parts[action->part].to;
 	const char *collation = described_value(domain, "collation"),
@@ -166,7 +166,7 @@ static void create_domain(struct script *script, const struct plan *plan, const 
 	mem_free(&words.at);
 }
 
-static void alter_domain(struct script *script, const struct plan *plan, const struct part *part)
+static void alter_domain(struct script *script, const struct diff_plan *plan, const struct part *part)
 {
 	const char *name = part->to->name, *value = diff_to(part, "default");
 	(void)plan;
@@ -185,20 +185,22 @@ static void alter_domain(struct script *script, const struct plan *plan, const s
 const struct diff_writer diff_domain = {create_domain, drop_type, alter_domain};
 
 static void create_domain_constraint(
-    struct script *script, const struct plan *plan, const struct action *action)
+    struct script *script, const struct diff_plan *plan, const struct action *action)
 {
 	const struct described *constraint = plan->parts[action->part].to;
 	script_statement(script, "ALTER DOMAIN %s ADD CONSTRAINT %s %s", constraint->on, constraint->name,
 	    described_value(constraint, "definition"));
 }
 
-static void drop_domain_constraint(struct script *script, const struct plan *plan, const struct part *part)
+static void drop_domain_constraint(
+    struct script *script, const struct diff_plan *plan, const struct part *part)
 {
 	(void)plan;
 	script_statement(script, "ALTER DOMAIN %s DROP CONSTRAINT %s", part->from->on, part->from->name);
 }
 
-static void alter_domain_constraint(struct script *script, const struct plan *plan, const struct part *part)
+static void alter_domain_constraint(
+    struct script *script, const struct diff_plan *plan, const struct part *part)
 {
 	(void)plan;
 	script_statement(script, "ALTER DOMAIN %s VALIDATE CONSTRAINT %s", part->to->on, part->to->name);
@@ -216,7 +218,7 @@ static void say_attribute(struct phrase *words, const struct described *attribut
 	    collation != NULL ? " COLLATE " : "", collation != NULL ? collation : "");
 }
 
-static void create_composite(struct script *script, const struct plan *plan, const struct action *action)
+static void create_composite(struct script *script, const struct diff_plan *plan, const struct action *action)
 {
 	const struct described *type = plan->parts[action->part].to;
 	struct phrase words = {NULL, 0, 0};
@@ -241,7 +243,7 @@ static void create_composite(struct script *script, const struct plan *plan, con
 
 const struct diff_writer diff_composite = {create_composite, drop_type, NULL};
 
-static void create_attribute(struct script *script, const struct plan *plan, const struct action *action)
+static void create_attribute(struct script *script, const struct diff_plan *plan, const struct action *action)
 {
 	const struct described *attribute = plan->parts[action->part].to;
 	struct phrase words = {NULL, 0, 0};
@@ -250,7 +252,7 @@ static void create_attribute(struct script *script, const struct plan *plan, con
 	mem_free(&words.at);
 }
 
-static void drop_attribute(struct script *script, const struct plan *plan, const struct part *part)
+static void drop_attribute(struct script *script, const struct diff_plan *plan, const struct part *part)
 {
 	(void)plan;
 	script_remark(script, "Data goes: the attribute %s in all columns of the type %s.", part->from->name,
@@ -259,7 +261,7 @@ static void drop_attribute(struct script *script, const struct plan *plan, const
 }
 
 /* PostgreSQL changes no attribute of a type that a column has. */
-static bool has_columns(const struct plan *plan, const struct described *type)
+static bool has_columns(const struct diff_plan *plan, const struct described *type)
 {
 	for (unsigned i = 0; i < description_count(plan->from); i++) {
 		const struct described *object = description_at(plan->from, i);
@@ -270,7 +272,7 @@ static bool has_columns(const struct plan *plan, const struct described *type)
 	return false;
 }
 
-static void alter_attribute(struct script *script, const struct plan *plan, const struct part *part)
+static void alter_attribute(struct script *script, const struct diff_plan *plan, const struct part *part)
 {
 	const char *collation = diff_to(part, "collation");
 	bool stored = has_columns(plan, part->from->parent);
@@ -290,7 +292,7 @@ const struct diff_writer diff_attribute = {create_attribute, drop_attribute, alt
 
 /* ---- ranges ---- */
 
-static void create_range(struct script *script, const struct plan *plan, const struct action *action)
+static void create_range(struct script *script, const struct diff_plan *plan, const struct action *action)
 {
 	const struct described *type = plan->parts[action->part].to;
 	script_statement(
