@@ -44,8 +44,7 @@ struct described {
 };
 
 struct description;
-/* skip: the qualified name of a further version table to leave out ("public.my_versions", quoted as
- * quote_ident() would), or NULL. */
+/* skip: the qualified name of a further version table to leave out (as reader_table() gives it), or NULL. */
 struct description *description_new(const char *skip);
 void description_free(struct description **description); /* NULL-safe, leaves NULL */
 

@@ -307,11 +307,22 @@ static struct object *object_behind(const struct description *d, struct referenc
 	return NULL;
 }
 
+/* Whether or not the one is quoted where it need not be. */
+static bool same_name(const char *a, const char *b)
+{
+	for (;; a++, b++) {
+		a += strspn(a, "\"");
+		b += strspn(b, "\"");
+		if (*a != *b || *a == '\0')
+			return *a == *b;
+	}
+}
+
 static bool is_version_table(const struct description *d, const struct object *object)
 {
 	if (object->told.kind != DESCRIBE_TABLE)
 		return false;
-	if (d->skip != NULL && strcmp(d->skip, object->name) == 0)
+	if (d->skip != NULL && same_name(d->skip, object->name))
 		return true;
 	const char *bare = describe_bare(object->name);
 	for (size_t i = 0; i < sizeof(version_tables) / sizeof(version_tables[0]); i++)
