@@ -84,26 +84,31 @@ INSERT INTO headgate.graph (serial, revisions) VALUES (0, 0);
 CREATE TRIGGER headgate_nudge AFTER INSERT OR UPDATE OR DELETE OR TRUNCATE ON headgate.graph
 	FOR EACH STATEMENT EXECUTE FUNCTION headgate.nudge('graph');
 
+-- The functions that a step calls are PL/pgSQL, whose plans last for the session: a run may have thousands of steps.
+
 -- Does this session hold the lock of whoever may change the schema, for the session or for this transaction?
 CREATE FUNCTION headgate.locked() RETURNS boolean
-LANGUAGE sql VOLATILE SET search_path = pg_catalog, pg_temp AS $locked$
-	SELECT EXISTS (SELECT FROM pg_locks l
+LANGUAGE plpgsql VOLATILE SET search_path = pg_catalog, pg_temp AS $locked$
+BEGIN
+	RETURN EXISTS (SELECT FROM pg_locks l
 		WHERE l.locktype = 'advisory' AND l.pid = pg_backend_pid() AND l.granted AND l.objsubid = 1
-		AND l.database = (SELECT d.oid FROM pg_database d WHERE d.datname = current_database())
-		AND (l.classid::bigint << 32 | l.objid::bigint) = 7522525836451345509)
-$locked$;
+		AND (l.classid::bigint << 32 | l.objid::bigint) = 7522525836451345509
+		AND l.database = (SELECT d.oid FROM pg_database d WHERE d.datname = current_database()));
+END $locked$;
 
 CREATE FUNCTION headgate.heads() RETURNS text[]
-LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp AS $heads$
-	SELECT COALESCE(array_agg(h.head ORDER BY h.head COLLATE "C"), '{}') FROM headgate.head h
-$heads$;
+LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp AS $heads$
+BEGIN
+	RETURN (SELECT COALESCE(array_agg(h.head ORDER BY h.head COLLATE "C"), '{}') FROM headgate.head h);
+END $heads$;
 
 -- What is recorded from now on. Rows that stay are not touched.
 CREATE FUNCTION headgate.record(p_run bigint, p_heads text[]) RETURNS void
-LANGUAGE sql VOLATILE SET search_path = pg_catalog, pg_temp AS $record$
+LANGUAGE plpgsql VOLATILE SET search_path = pg_catalog, pg_temp AS $record$
+BEGIN
 	DELETE FROM headgate.head WHERE NOT (head = ANY (p_heads));
 	INSERT INTO headgate.head (head, run_id) SELECT h, p_run FROM unnest(p_heads) AS h ON CONFLICT (head) DO NOTHING;
-$record$;
+END $record$;
 
 -- The run must be the caller's and not ended: else somebody believed it gone, and nothing of it may be committed any more.
 CREATE FUNCTION headgate.mine(p_run bigint) RETURNS void
@@ -119,27 +124,34 @@ BEGIN
 	END IF;
 END $mine$;
 
--- A step is there, or is undone: what is applied and recorded follows.
+-- What a step brings is there: what is applied and recorded follows.
+CREATE FUNCTION headgate.step_effect(p_run bigint, p_step bigint, p_kind text, p_revision text, p_checksum text, p_to text[]) RETURNS void
+LANGUAGE plpgsql VOLATILE SET search_path = pg_catalog, pg_temp AS $effect$
+BEGIN
+	IF p_kind = 'up' THEN
+		INSERT INTO headgate.applied (revision, checksum, run_id, step_id) VALUES (p_revision, p_checksum, p_run, p_step)
+			ON CONFLICT (revision) DO UPDATE SET checksum = EXCLUDED.checksum, run_id = EXCLUDED.run_id, step_id = EXCLUDED.step_id,
+				applied_at = EXCLUDED.applied_at;
+	ELSIF p_kind = 'down' THEN
+		DELETE FROM headgate.applied WHERE revision = p_revision;
+	ELSE
+		INSERT INTO headgate.repeatable (file, checksum, run_id, step_id) VALUES (p_revision, p_checksum, p_run, p_step)
+			ON CONFLICT (file) DO UPDATE SET checksum = EXCLUDED.checksum, run_id = EXCLUDED.run_id, step_id = EXCLUDED.step_id,
+				applied_at = EXCLUDED.applied_at;
+		RETURN;
+	END IF;
+	DELETE FROM headgate.head WHERE NOT (head = ANY (p_to));
+	INSERT INTO headgate.head (head, run_id) SELECT h, p_run FROM unnest(p_to) AS h ON CONFLICT (head) DO NOTHING;
+END $effect$;
+
+-- The same of a step that was recorded before.
 CREATE FUNCTION headgate.step_take(p_step bigint) RETURNS void
 LANGUAGE plpgsql VOLATILE SET search_path = pg_catalog, pg_temp AS $take$
 DECLARE
 	s headgate.step;
 BEGIN
 	UPDATE headgate.step SET state = 'done', ended_at = clock_timestamp() WHERE step_id = p_step RETURNING * INTO s;
-	IF s.kind = 'up' THEN
-		INSERT INTO headgate.applied (revision, checksum, run_id, step_id) VALUES (s.revision, s.checksum, s.run_id, p_step)
-			ON CONFLICT (revision) DO UPDATE SET checksum = EXCLUDED.checksum, run_id = EXCLUDED.run_id, step_id = EXCLUDED.step_id,
-				applied_at = EXCLUDED.applied_at;
-	ELSIF s.kind = 'down' THEN
-		DELETE FROM headgate.applied WHERE revision = s.revision;
-	ELSE
-		INSERT INTO headgate.repeatable (file, checksum, run_id, step_id) VALUES (s.revision, s.checksum, s.run_id, p_step)
-			ON CONFLICT (file) DO UPDATE SET checksum = EXCLUDED.checksum, run_id = EXCLUDED.run_id, step_id = EXCLUDED.step_id,
-				applied_at = EXCLUDED.applied_at;
-	END IF;
-	IF s.kind <> 'repeat' THEN
-		PERFORM headgate.record(s.run_id, s.to_heads);
-	END IF;
+	PERFORM headgate.step_effect(s.run_id, s.step_id, s.kind, s.revision, s.checksum, s.to_heads);
 END $take$;
 
 -- The row of a step that begins. p_from is what its caller believes recorded.
@@ -156,23 +168,23 @@ BEGIN
 		RAISE EXCEPTION 'recorded is % and not % as the run believes', recorded, p_from USING ERRCODE = '55000';
 	END IF;
 	INSERT INTO headgate.step (run_id, ordinal, kind, revision, file, line, message, checksum, transactional, holding, attempts,
-			from_heads, to_heads, started_at, state)
+			from_heads, to_heads, started_at, state, ended_at)
 		VALUES (p_run, p_ordinal, p_kind, p_revision, p_file, p_line, p_message, p_checksum, p_transactional, p_holding, p_attempts,
-			p_from, p_to, p_started, p_state)
+			p_from, p_to, p_started, p_state, CASE WHEN p_state = 'done' THEN clock_timestamp() END)
 		RETURNING step_id INTO id;
 	RETURN id;
 END $add$;
 
--- A transactional step, as the last statement of its transaction. p_started NULL: the transaction's start.
+-- A transactional step, as the last statement of its transaction, whose start is the step's.
 CREATE FUNCTION headgate.step_done(
 	p_run bigint, p_ordinal int, p_kind text, p_revision text, p_file text, p_line int, p_message text, p_checksum text,
 	p_holding boolean, p_attempts int, p_from text[], p_to text[]) RETURNS bigint
 LANGUAGE plpgsql VOLATILE SET search_path = pg_catalog, pg_temp AS $done$
 DECLARE
 	id bigint := headgate.step_add(p_run, p_ordinal, p_kind, p_revision, p_file, p_line, p_message, p_checksum, true, p_holding, p_attempts,
-		p_from, p_to, transaction_timestamp(), 'started');
+		p_from, p_to, transaction_timestamp(), 'done');
 BEGIN
-	PERFORM headgate.step_take(id);
+	PERFORM headgate.step_effect(p_run, id, p_kind, p_revision, p_checksum, p_to);
 	RETURN id;
 END $done$;
 
@@ -427,6 +439,7 @@ END $renew$;
 REVOKE ALL ON FUNCTION headgate.renew(uuid, text, text, int, bigint, int[]) FROM PUBLIC;
 REVOKE ALL ON FUNCTION headgate.resolve(bigint, text, text, text) FROM PUBLIC;
 REVOKE ALL ON FUNCTION headgate.locked(), headgate.heads(), headgate.record(bigint, text[]), headgate.mine(bigint), headgate.step_take(bigint),
+	headgate.step_effect(bigint, bigint, text, text, text, text[]),
 	headgate.step_add(bigint, int, text, text, text, int, text, text, boolean, boolean, int, text[], text[], timestamptz, text),
 	headgate.step_done(bigint, int, text, text, text, int, text, text, boolean, int, text[], text[]),
 	headgate.step_started(bigint, int, text, text, text, int, text, text, boolean, int, text[], text[]), headgate.step_finished(bigint),
