@@ -54,7 +54,7 @@ def server(major):
 
 
 @pytest.mark.skipif(os.environ.get("HEADGATE_FLAVOUR", "e2e") != "e2e", reason="once is enough: the other builds ran these scenarios")
-@pytest.mark.parametrize("major", [13, 18])
+@pytest.mark.parametrize("major", os.environ.get("HEADGATE_E2E_MAJORS", "13,18").split(","))
 def test_scenarios(major):
     binaries, why = server(major)
     if why:
