@@ -1,0 +1,4 @@
+const { Sequelize } = require("sequelize");
+
+exports.up = ({ context }) => context.addColumn("items", "price", { type: Sequelize.INTEGER });
+exports.down = ({ context }) => context.removeColumn("items", "price");

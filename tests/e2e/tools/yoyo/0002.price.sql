@@ -1,0 +1,2 @@
+-- depends: 0001.items
+ALTER TABLE items ADD price int;
