@@ -338,9 +338,9 @@ static void on_checked(struct coord *c, const struct pq_result *result)
 	 * what lease it had: it cannot be asked to drain. */
 	char grace[24];
 	snprintf(grace, sizeof(grace), "%" PRId64, (c->request.section->lease_ns + NEW_LEDGER_NS) / CLOCK_MS);
-	/* Where we have made the ledger ourselves just now there need be no proxy at all: then one shows by
-	 * its control link. */
-	const char *const values[] = {grace, c->founded ? "true" : "false"};
+	/* A run of steps makes the ledger itself, and often there is no proxy at all: there one shows by its
+	 * control link. */
+	const char *const values[] = {grace, coord_of_steps(c) ? "true" : "false"};
 	coord_ask(c,
 	    "SELECT clock_timestamp() - v.applied_at < $1::bigint * interval '1 millisecond' FROM "
 	    "headgate.version v WHERE v.version = 1 AND (NOT $2::boolean OR EXISTS (SELECT FROM "
