@@ -83,7 +83,7 @@ static const char *put_array(struct growing *out, const char *at)
 {
 	const char *first = at + strlen("(ARRAY[");
 	const char *close = find_close(first, false);
-	if (close == NULL || strncmp(close, "])::", 4) != 0)
+	if (close == NULL || close == first || strncmp(close, "])::", 4) != 0)
 		return NULL;
 	const char *type = close + 4, *type_end = array_type(type);
 	if (type_end == NULL)

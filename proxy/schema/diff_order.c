@@ -305,7 +305,7 @@ static int compare_actions(const struct diff_plan *plan, unsigned x, unsigned y)
 			order = (int)p->kind - (int)q->kind;
 		/* Columns come as they stand in the table that is wanted. */
 		if (order == 0 && p->kind == DESCRIBE_COLUMN)
-			order = atoi(described_value(p, ".position")) - atoi(described_value(q, ".position"));
+			order = diff_position(p) - diff_position(q);
 	}
 	return order != 0 ? order : strcmp(p->identity, q->identity);
 }
