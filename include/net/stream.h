@@ -63,6 +63,10 @@ static inline bool stream_pending(const struct stream *stream)
  * once: a plain stream's answer is errno's text. Static or owned by the stream. */
 const char *stream_error(const struct stream *stream);
 
+/* Ends our side (TLS close_notify, then the socket's), best effort, without blocking: the peer sees the end
+ * behind all that was written, and may still be read. */
+void stream_end(struct stream *stream);
+
 /* Says goodbye (TLS close_notify, best effort, without blocking), closes, leaves fd -1. Valid on a closed
  * stream. */
 void stream_close(struct stream *stream);

@@ -10,9 +10,8 @@
 #include "session.h"
 
 /* How long the last words may take to leave, and how long a live client may take to hang up after them. */
-#define LINGER_NS       (10 * CLOCK_S)
-#define FAREWELL_NS     (2 * CLOCK_S)
-#define FAREWELL_TLS_NS (300 * CLOCK_MS) /* nothing tells it that we have ended before we close */
+#define LINGER_NS   (10 * CLOCK_S)
+#define FAREWELL_NS (2 * CLOCK_S)
 
 const struct close_reason_row close_reasons[REASON_COUNT] = {
 #define REASON(identifier, reason_name, state, is_error, reason_text)                                        \
@@ -97,9 +96,8 @@ void session_farewell(struct session *s)
 		session_enter(s, STATE_CLOSED);
 		return;
 	}
-	if (s->client.stream.tls == NULL)
-		shutdown(s->client.stream.fd, SHUT_WR);
-	session_timer(s, s->client.stream.tls == NULL ? FAREWELL_NS : FAREWELL_TLS_NS);
+	stream_end(&s->client.stream);
+	session_timer(s, FAREWELL_NS);
 	leg_watch(s, &s->client, EV_READ);
 }
 

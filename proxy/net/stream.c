@@ -167,6 +167,18 @@ const char *stream_error(const struct stream *stream)
 	return errno == 0 ? "connection closed by the peer" : strerror(errno);
 }
 
+void stream_end(struct stream *stream)
+{
+	struct tls *tls = stream->tls;
+	if (tls != NULL) {
+		/* Not after an error (SSL_shutdown(3)), nor where the record found no room. */
+		ERR_clear_error();
+		if (dead(tls) || SSL_shutdown(tls->ssl) < 0)
+			return;
+	}
+	shutdown(stream->fd, SHUT_WR);
+}
+
 void stream_close(struct stream *stream)
 {
 	tls_free(&stream->tls);

@@ -12,6 +12,7 @@ from harness import place, wire
 from harness.certs import certs
 from harness.cluster import PASSWORD
 from harness.headgate import Headgate, section
+from harness.wait import until
 from harness.wire import Closed, Refused, Wire
 
 psycopg2 = pytest.importorskip("psycopg2")
@@ -208,10 +209,11 @@ def test_big_answers_through_tls(front):
         assert client.query(f"SELECT length('{big}')") == [["3000000"]]
 
 
-def test_cancel_through_tls(front):
+def test_cancel_through_tls(front, cluster):
     with Wire(front.address("same")) as client:
         client.tls().login("u_trust", "require")
         client.send(wire.query("SELECT pg_sleep(60)"))
+        until(lambda: cluster.active("tls", "pg_sleep(60)"), "a query at work")
         client.cancel(tls=True)
         with pytest.raises(Refused) as refused:
             client.answer()
@@ -248,3 +250,18 @@ def test_reload_of_certificates_drops_nobody(cluster, gated):
     assert "c.crt" in told
     with gate.wire() as client:
         client.tls().login("u_trust", "app")
+
+
+def test_the_end_follows_the_last_words(cluster):
+    """A live client that is sent away sees TLS's end behind what it was told, not only when we give up waiting for its own."""
+    cluster.database("tls_end")
+    running = Headgate({"app": section(cluster, "tls_end")}, start=False)
+    running.config["listen"][0]["tls"] = {"cert": certs().server, "key": certs().server_key}
+    running.write()
+    with running.start() as gate, gate.wire() as client:
+        gate.until_recorded("old")
+        client.tls().login("u_trust", "app", options="-c headgate.head=old")
+        cluster.record("tls_end", "new")
+        seen = client.ends()
+        assert wire.fields(seen[-1][1])["C"] == "57P01"
+        assert [row["state"] for row in gate.clients()] == ["linger"]
