@@ -34,11 +34,15 @@ static bool choose(struct migrate *m, const char *range, struct graph_places *pl
 
 	if (colon == NULL || strchr(colon + 1, ':') != NULL)
 		return migrate_fails(m, CLI_USAGE, "-r %s: write FROM:TO, FROM: or :TO", range);
-	if (graph_between(m->graph, &m->ledger.recorded.heads, range, places, &why))
-		return true;
-	migrate_fails(m, CLI_FAILED, "-r %s: %s", range, why);
-	mem_free(&why);
-	return false;
+	if (!graph_between(m->graph, &m->ledger.recorded.heads, range, places, &why)) {
+		migrate_fails(m, CLI_FAILED, "-r %s: %s", range, why);
+		mem_free(&why);
+		return false;
+	}
+	if (places->count == 0 && colon != range && colon[1] != '\0')
+		return migrate_fails(m, CLI_FAILED,
+		    "-r %s: nothing lies between: the second does not come after the first", range);
+	return true;
 }
 
 static bool history(struct migrate *m, const char *range, bool indicate)
@@ -46,9 +50,12 @@ static bool history(struct migrate *m, const char *range, bool indicate)
 	struct graph_places places = {.count = 0};
 	struct page page = page_open(stdout);
 
-	if (!migrate_catalog(m) || ((indicate || strstr(range, "current") != NULL) && !migrate_ledger(m)) ||
-	    !choose(m, range, &places))
+	if (!migrate_catalog(m) || ((indicate || strstr(range, "current") != NULL) && !migrate_ledger(m)))
 		return false;
+	if (!choose(m, range, &places)) {
+		graph_places_free(&places);
+		return false;
+	}
 	struct page_revisions *revisions =
 	    page_revisions_new(m->catalog, indicate ? &m->ledger.recorded.heads : NULL);
 	if (m->json) {

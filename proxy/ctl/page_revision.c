@@ -191,10 +191,11 @@ static bool is_outside(const struct catalog_section *section)
 }
 
 /* "Up: 3 statements, in a transaction, traffic held". */
-static void put_section(const struct page *page, const char *title, const struct catalog_section *section)
+static void put_section(
+    const struct page *page, const char *title, const struct catalog_section *section, bool merges)
 {
 	fprintf(page->to, "%s: ", title);
-	if (section->file == NULL) {
+	if (section->file == NULL && !merges) {
 		page_ink(page, PAGE_FAINT, "none");
 	} else if (section->statements == 0) {
 		page_ink(page, PAGE_FAINT, "does nothing");
@@ -266,8 +267,10 @@ void page_revision_entry(
 	page_text(page, m->file);
 	fputs("\n", page->to);
 	if (catalog_format(revisions->catalog) != CATALOG_ALEMBIC) {
-		put_section(page, "Up", &m->up);
-		put_section(page, "Down", &m->down);
+		/* A merge with nothing to do has a way down without saying so. */
+		bool merges = r->parent_count > 1 && m->up.statements == 0;
+		put_section(page, "Up", &m->up, merges);
+		put_section(page, "Down", &m->down, merges);
 		if (m->compatible)
 			fputs("Compatible: clients of the head before it are served after it\n", page->to);
 	}
