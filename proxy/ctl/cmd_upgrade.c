@@ -1,20 +1,12 @@
 /* headgate upgrade, headgate downgrade: a run of migrations. */
 #include <stdio.h>
 #include <string.h>
-#include <unistd.h>
 
 #include "base/clock.h"
-#include "base/mem.h"
 #include "net/digest.h"
-#include "schema/backup.h"
 #include "ctl/cli.h"
-#include "backing.h"
-#include "conduct.h"
-#include "conducting.h"
-#include "migrate.h"
 #include "steps_show.h"
-
-#define REASON_BYTES 400
+#include "upgrade.h"
 
 #define UPGRADE_HELP                                                                                         \
 	"  -m, --message WHY            why; kept in the ledger, told to held clients; default: the "        \
@@ -23,6 +15,10 @@
 	"      --dry-run                the list of steps, and nothing else: which are held, which run "     \
 	"outside a "                                                                                         \
 	"transaction\n"                                                                                      \
+	"      --sql                    print one script for psql instead, which keeps the ledger; "         \
+	"connects to nothing. "                                                                              \
+	"It begins\n"                                                                                        \
+	"                               at FROM where the target is FROM:TO, else at base\n"                 \
 	"      --no-hold                hold nobody: for a database without proxies\n"                       \
 	"      --lock-timeout T         a step that waits longer for a lock is rolled back and tried "       \
 	"again; default\n"                                                                                   \
@@ -100,24 +96,7 @@ static const char downgrade_help[] =
     "           headgate downgrade 0007 -m \"the new report is wrong\"\n"
     "           headgate downgrade base\n";
 
-struct upgrade {
-	struct migrate m;
-	struct conducting conducting;
-	bool down;
-	const char *target, *why;
-	bool no_hold, sql, dry_run, accept_changed, no_repeatables;
-	int64_t lock_timeout_ns, statement_timeout_ns; /* -1: not given */
-	int late;
-
-	struct backing backing;
-	struct steps_show show;
-	struct coord_request request;
-	char reason[REASON_BYTES]; /* what coord is told: made from the steps where nobody said */
-	char *published;
-	int status;
-};
-
-static struct plan_request plan_request(const struct upgrade *u)
+struct plan_request upgrade_plan_request(const struct upgrade *u)
 {
 	_Static_assert(PLAN_LATE_REFUSE == 0 && PLAN_LATE_RUN == 1 && PLAN_LATE_LEAVE == 2, "as the words");
 	return (struct plan_request){
@@ -131,7 +110,7 @@ static struct plan_request plan_request(const struct upgrade *u)
 }
 
 /* What held clients, the ledger and the log are told where nobody said why. */
-static void make_reason(struct upgrade *u, const struct plan *plan)
+void upgrade_reason(const struct upgrade *u, const struct plan *plan, char out[UPGRADE_REASON_BYTES])
 {
 	size_t at = 0;
 	for (unsigned i = 0; i < plan->count; i++) {
@@ -140,151 +119,46 @@ static void make_reason(struct upgrade *u, const struct plan *plan)
 		char rest[32] = "";
 		if (i + 1 < plan->count)
 			snprintf(rest, sizeof(rest), " and %u more", plan->count - i - 1);
-		int n = snprintf(u->reason + at, sizeof(u->reason) - at, "%s%s%s",
+		int n = snprintf(out + at, UPGRADE_REASON_BYTES - at, "%s%s%s",
 		    i > 0         ? ", "
 			: u->down ? "undo "
 				  : "",
 		    message[0] != '\0' ? message : step->revision, rest);
-		if (at + (size_t)n >= sizeof(u->reason) || (i > 0 && at + (size_t)n > 200)) {
+		if (at + (size_t)n >= UPGRADE_REASON_BYTES || (i > 0 && at + (size_t)n > 200)) {
 			/* No room: the words before it stay, with how many are left. */
-			snprintf(u->reason + at, sizeof(u->reason) - at, "%s%u steps", i > 0 ? " and " : "",
+			snprintf(out + at, UPGRADE_REASON_BYTES - at, "%s%u steps", i > 0 ? " and " : "",
 			    plan->count - i);
 			return;
 		}
 		at += (size_t)n - strlen(rest);
 	}
-	u->reason[at] = '\0';
+	out[at] = '\0';
 }
 
-static bool on_plan(void *arg, const struct plan_ledger *ledger, struct plan *out, char **why)
-{
-	struct upgrade *u = arg;
-	struct plan_request request = plan_request(u);
-	request.ledger = ledger;
-	bool planned = u->down ? plan_down(&request, out, why) : plan_up(&request, out, why);
-	if (planned && u->why == NULL)
-		make_reason(u, out);
-	return planned;
-}
-
-static void on_progress(const struct coord_progress *progress, void *arg)
-{
-	struct upgrade *u = arg;
-	steps_show_progress(&u->show, progress);
-}
-
-static int64_t on_bytes(void *arg)
-{
-	const struct upgrade *u = arg;
-	return backup_bytes(u->backing.backup.place);
-}
-
-static bool on_backup(void *arg, const struct plan *plan, struct coord_backup *out, char **why)
-{
-	struct upgrade *u = arg;
-	bool made = backing_make(&u->backing, plan, out, why);
-	/* What is called with our request's argument must be ours. */
-	if (out->bytes != NULL)
-		out->bytes = on_bytes;
-	return made;
-}
-
-static void on_done(const struct coord_result *result, void *arg)
-{
-	struct upgrade *u = arg;
-	char *restore = result->backup != NULL ? backing_restore(&u->backing) : NULL;
-	u->status = result->exit_status;
-	steps_show_result(&u->show, result, restore);
-	mem_free(&restore);
-	backing_end(&u->backing, result->backup != NULL);
-	conducting_end(&u->request);
-}
-
-/* The heads that an absolute target of an upgrade names, so that others of another folder do not take this
- * run for theirs. None where it depends on what is recorded. */
-static struct heads target_heads(const struct upgrade *u)
-{
-	struct heads none = heads_none(), target = heads_none();
-	struct graph_places places;
-	const char *reason;
-	char *why = NULL;
-	if (u->down)
-		return target;
-	if (!graph_resolve(u->m.graph, &none, u->target, &places, &why)) {
-		mem_free(&why);
-		return target;
-	}
-	for (unsigned i = 0; i < places.count; i++) {
-		const char *id = graph_at(u->m.graph, places.at[i])->id;
-		if (!heads_add(&target, id, strlen(id), &reason)) {
-			heads_free(&target);
-			break;
-		}
-	}
-	graph_places_free(&places);
-	return target;
-}
-
-static int conduct(struct upgrade *u)
+int64_t upgrade_lock_timeout(const struct upgrade *u)
 {
 	const struct conf_database *section = u->m.section;
-	struct conductor self = conductor_self();
-	struct heads target = target_heads(u);
-	char word[] = "headgate";
-	char *const argv[] = {word, (char *)(uintptr_t)u->m.command, (char *)(uintptr_t)u->target, NULL};
-	const struct conf_database own = migrate_run_section(&u->m);
-	if (u->why != NULL)
-		snprintf(u->reason, sizeof(u->reason), "%s", u->why);
-	else
-		snprintf(u->reason, sizeof(u->reason), "%s to %s", u->m.command, u->target);
-	u->backing.section = section;
-	u->backing.dsn = u->m.dsn;
-	u->backing.dbname = u->m.dbname;
-	u->backing.name = u->m.name;
-	u->published = plan_publication(u->m.catalog, digest_sha256);
-	u->request = (struct coord_request){
-	    .section = &own,
-	    .name = u->m.name,
-	    .dbname = u->m.dbname,
-	    .who = self.who,
-	    .os_user = self.os_user,
-	    .host = self.host,
-	    .reason = u->reason,
-	    .kind = u->down ? COORD_DOWNGRADE : COORD_UPGRADE,
-	    .argv = argv,
-	    .target = heads_is_none(&target) ? NULL : &target,
-	    .out_fd = STDERR_FILENO,
-	    .err_fd = STDERR_FILENO,
-	    .plan = on_plan,
-	    .backup = backing_wanted(&u->backing) ? on_backup : NULL,
-	    .publish = u->published,
-	    .no_hold = u->no_hold,
-	    .lock_timeout_ns =
-		u->lock_timeout_ns >= 0 ? u->lock_timeout_ns : section->migrations.lock_timeout_ns,
-	    .statement_timeout_ns = u->statement_timeout_ns >= 0 ? u->statement_timeout_ns
-								 : section->migrations.statement_timeout_ns,
-	    .lock_attempts = section->migrations.lock_attempts,
-	    .progress = on_progress,
-	    .done = on_done,
-	    .arg = u,
-	};
-	conducting_fill(&u->conducting, section, section->migrations.deadline_ns, &u->request);
-	steps_show_begin(&u->show, u->m.command, migrate_database(&u->m), u->m.json);
-	u->status = CLI_FAILED;
-	conducting_run(&u->request);
-	mem_free(&u->published);
-	heads_free(&target);
-	conductor_free(&self);
-	return u->status;
+	if (u->lock_timeout_ns >= 0)
+		return u->lock_timeout_ns;
+	return section != NULL ? section->migrations.lock_timeout_ns : 2 * CLOCK_S;
+}
+
+int64_t upgrade_statement_timeout(const struct upgrade *u)
+{
+	const struct conf_database *section = u->m.section;
+	if (u->statement_timeout_ns >= 0)
+		return u->statement_timeout_ns;
+	return section != NULL ? section->migrations.statement_timeout_ns : 0;
 }
 
 static int dry_run(struct upgrade *u)
 {
+	struct steps_show show;
 	struct plan plan;
-	if (!migrate_ledger(&u->m) || !migrate_plan(&u->m, u->down, plan_request(u), &plan))
+	if (!migrate_ledger(&u->m) || !migrate_plan(&u->m, u->down, upgrade_plan_request(u), &plan))
 		return u->m.status;
-	steps_show_begin(&u->show, u->m.command, migrate_database(&u->m), u->m.json);
-	steps_show_plan(&u->show, &plan, u->no_hold);
+	steps_show_begin(&show, u->m.command, migrate_database(&u->m), u->m.json);
+	steps_show_plan(&show, &plan, u->no_hold);
 	plan_free(&plan);
 	return CLI_OK;
 }
@@ -327,6 +201,7 @@ static int read_options(struct upgrade *u, int argc, char **argv)
 	const struct command_option own[] = {
 	    {.name = "message", .letter = 'm', .text = &u->why},
 	    {.name = "dry-run", .flag = &u->dry_run},
+	    {.name = "sql", .flag = &u->sql},
 	    {.name = "no-hold", .flag = &u->no_hold},
 	    {.name = "lock-timeout", .duration_ns = &u->lock_timeout_ns},
 	    {.name = "statement-timeout", .duration_ns = &u->statement_timeout_ns},
@@ -352,6 +227,11 @@ static int read_options(struct upgrade *u, int argc, char **argv)
 	u->target = u->m.word_count == 1 ? u->m.words[0] : "head";
 	if (u->backing.off && u->backing.given != NULL)
 		return command_usage(command, "--backup and --no-backup: one of them");
+	if (u->sql && (u->dry_run || u->m.json))
+		return command_usage(command, "--sql answers in SQL: leave --dry-run and --json out");
+	if (u->sql && u->down && strchr(u->target, ':') == NULL)
+		return command_usage(
+		    command, "--sql connects to nothing: say where it begins, too, as FROM:%s", u->target);
 	if (u->why != NULL && u->why[0] == '\0')
 		u->why = NULL;
 	return -1;
@@ -364,10 +244,12 @@ static int upgrade(int argc, char **argv, bool down)
 	if (status < 0) {
 		if (!migrate_catalog(&u.m) || !may_run(&u))
 			status = u.m.status;
+		else if (u.sql)
+			status = upgrade_script(&u);
 		else if (u.dry_run)
 			status = dry_run(&u);
 		else
-			status = migrate_section(&u.m) ? conduct(&u) : u.m.status;
+			status = upgrade_run(&u);
 	}
 	migrate_close(&u.m);
 	return status;

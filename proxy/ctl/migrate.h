@@ -110,7 +110,8 @@ void migrate_close(struct migrate *m); /* whatever was opened; leaves a zeroed s
 bool migrate_catalog(struct migrate *m);
 bool migrate_catalog_at(struct migrate *m, bool may_be_missing);
 
-/* Another database than was named so far: that of this url, which the option `from` gave. The section stays. */
+/* Another database than was named so far: that of this url, which the option `from` gave. The section stays.
+ */
 bool migrate_goes_to(struct migrate *m, const char *url, const char *from);
 /* Is it said which database is meant? False: it was asked for on stderr. */
 bool migrate_section(struct migrate *m);
