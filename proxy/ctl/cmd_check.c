@@ -10,6 +10,7 @@
 #include "gate/head.h"
 #include "net/tls.h"
 #include "ctl/cli.h"
+#include "autogenerate.h"
 #include "migrate.h"
 #include "options.h"
 #include "pending.h"
@@ -18,6 +19,7 @@
 static const char help[] =
     "Usage: headgate check [-c FILE] [--print] [--json]\n"
     "       headgate check --pending [OPTION]...\n"
+    "       headgate check --against FILE | --against-url URL [OPTION]...\n"
     "\n"
     "The first form reads the configuration as `headgate serve` would, with every file it names, and says "
     "what is wrong with\n"
@@ -36,17 +38,27 @@ static const char help[] =
     "or a folder\n"
     "migrations. Without a database the files alone are checked.\n"
     "\n"
+    "The third form says whether the database is as a desired schema: what differs is listed. FILE is SQL "
+    "that makes that\n"
+    "schema, tried in a scratch database on the same server; URL is a database that has it. Headgate's "
+    "ledger is left out.\n"
+    "\n"
     "      --print            when the configuration is right, print it whole, defaults included, passwords "
     "as ***\n"
     "      --pending          exit status 1 when migrations of the folder are not applied to the database; "
-    "they are listed\n" MIGRATE_HELP "\n"
+    "they are listed\n"
+    "      --against FILE     exit status 1 when the database differs from what this file makes\n"
+    "      --against-url URL  or from this database\n" MIGRATE_HELP "\n"
     "--json, of the configuration: {\"file\", \"ok\", \"errors\": [...], \"warnings\": [...]}, with --print "
     "also \"settings\":\n"
-    "{key: value}; with --pending: {\"ok\", \"heads\": [...], \"pending\": [...], ...}.\n"
+    "{key: value}; with --pending: {\"ok\", \"heads\": [...], \"pending\": [...], ...}; with "
+    "--against:\n"
+    "{\"same\", \"differences\": [...]}.\n"
     "\n"
-    "Exit status: 0 right, warned of or not, and nothing pending; 1 something is pending, or the files are "
-    "not in order; 2\n"
-    "wrong usage; 3 wrong configuration; 4 the database cannot be reached.\n"
+    "Exit status: 0 right, warned of or not, nothing pending, no difference; 1 something is pending, "
+    "differs, "
+    "or the files\n"
+    "are not in order; 2 wrong usage; 3 wrong configuration; 4 the database cannot be reached.\n"
     "\n"
     "Before a reload:  headgate check -c new.yaml && cp new.yaml /etc/headgate/headgate.yaml && kill -HUP "
     "PID\n"
@@ -163,7 +175,7 @@ static void answer_text(const char *path, const struct conf *conf, const struct 
 }
 
 struct asked {
-	const char *config, *database, *url, *dir, *format;
+	const char *config, *database, *url, *dir, *format, *against, *against_url;
 	struct option_list set;
 	bool print, pending, json;
 };
@@ -201,32 +213,51 @@ static bool means_migrations(const struct asked *asked, const char *path)
 {
 	const char *url = getenv("DATABASE_URL");
 
-	if (asked->pending || asked->database != NULL || asked->url != NULL || asked->dir != NULL ||
-	    asked->format != NULL || asked->set.count > 0)
+	if (asked->pending || asked->against != NULL || asked->against_url != NULL ||
+	    asked->database != NULL || asked->url != NULL || asked->dir != NULL || asked->format != NULL ||
+	    asked->set.count > 0)
 		return true;
 	return path == NULL && !asked->print && access(CLI_DEFAULT_CONFIG, F_OK) != 0 &&
 	    ((url != NULL && url[0] != '\0') || access("migrations", F_OK) == 0);
 }
 
-static int check_migrations(struct migrate *m, const struct asked *asked, const char *path)
+static int check_usage(const struct migrate *m, const struct asked *asked)
 {
-	bool behind;
+	bool against = asked->against != NULL || asked->against_url != NULL;
 
 	if (m->word_count > 0)
 		return command_usage("check",
 		    "what is \"%s\"? The configuration goes after -c, the folder after --dir", m->words[0]);
 	if (asked->print)
 		return command_usage("check", "--print is of the configuration, and goes with -c alone");
+	if (asked->against != NULL && asked->against_url != NULL)
+		return command_usage("check", "--against or --against-url, not both");
+	if (against && asked->pending && m->json)
+		return command_usage(
+		    "check", "--pending and --against would be two documents: ask one by one");
+	return -1;
+}
+
+static int check_migrations(struct migrate *m, const struct asked *asked, const char *path)
+{
+	bool behind = false, against = asked->against != NULL || asked->against_url != NULL;
+	int status = check_usage(m, asked);
+
+	if (status >= 0)
+		return status;
 	if (m->configured) {
-		int status = check_configuration(path == NULL ? CLI_DEFAULT_CONFIG : path, asked, true);
+		status = check_configuration(path == NULL ? CLI_DEFAULT_CONFIG : path, asked, true);
 		if (status != CLI_OK)
 			return status;
 	}
-	if (asked->pending && !migrate_section(m))
+	if ((asked->pending || against) && !migrate_section(m))
 		return m->status;
-	if (!pending_tell(m, &behind))
+	if ((asked->pending || !against) && !pending_tell(m, &behind))
 		return m->status;
-	return behind ? CLI_FAILED : CLI_OK;
+	status = against ? drift(m, asked->against, asked->against_url) : CLI_OK;
+	if (against && !m->json && status == CLI_OK)
+		printf("%s: as desired\n", migrate_database(m));
+	return status == CLI_OK && behind ? CLI_FAILED : status;
 }
 
 /* Which of the two is meant shows when the options are read; migrate_open() reads them again. */
@@ -242,6 +273,8 @@ static int read_asked(struct asked *asked, int argc, char **argv)
 	    {.name = "json", .flag = &asked->json},
 	    {.name = "print", .flag = &asked->print},
 	    {.name = "pending", .flag = &asked->pending},
+	    {.name = "against", .text = &asked->against},
+	    {.name = "against-url", .text = &asked->against_url},
 	};
 	const struct command_options table = {every, sizeof(every) / sizeof(every[0])};
 	const struct command_line line = {.help = help, .tables = &table, .table_count = 1};
@@ -259,9 +292,12 @@ int cmd_check(int argc, char **argv)
 {
 	struct asked asked = {.print = false};
 	bool pending = false, print = false;
+	const char *against = NULL, *against_url = NULL;
 	const struct command_option own[] = {
 	    {.name = "print", .flag = &print},
 	    {.name = "pending", .flag = &pending},
+	    {.name = "against", .text = &against},
+	    {.name = "against-url", .text = &against_url},
 	};
 	int status = read_asked(&asked, argc, argv);
 	const char *path = named_path(&asked);
@@ -270,7 +306,7 @@ int cmd_check(int argc, char **argv)
 		status = check_configuration(path == NULL ? CLI_DEFAULT_CONFIG : path, &asked, false);
 	} else if (status < 0) {
 		struct migrate m = {.json = false};
-		status = migrate_open(&m, argc, argv, help, own, 2);
+		status = migrate_open(&m, argc, argv, help, own, 4);
 		if (status < 0)
 			status = check_migrations(&m, &asked, path);
 		migrate_close(&m);

@@ -502,6 +502,39 @@ def test_check_and_the_configuration(shop, cluster):
 
 
 
+def test_autogenerate_and_against(shop):
+    """Goal: from a database and a desired schema to a migration that makes the one the other, and back; then nothing is left to write.
+    (What the differences are: test_autogenerate.py.)"""
+    def desire(text):
+        with open(shop.path("schema.sql"), "w") as f:
+            f.write(text)
+
+    desire("CREATE TABLE customer (id bigint PRIMARY KEY); CREATE TYPE mood AS ENUM ('good', 'bad');")
+    told = shop.json("check", "--against", "schema.sql", status=1)
+    assert told["same"] is False and "table public.customer is missing" in told["differences"]
+    path = shop.run("revision", "-m", "start", "--autogenerate", "--from", "schema.sql").strip()
+    assert "CREATE TABLE public.customer" in shop.read(path) and "Read it before it runs" in shop.errors
+    shop.run("revision", "-m", "again", "--autogenerate", "--from", "schema.sql", status=1)
+    assert "headgate upgrade" in shop.errors
+    assert "1 revision is pending" in shop.run("check", "--pending", "--against", "schema.sql", status=1)
+    shop.run("upgrade")
+    assert shop.run("check", "--against", "schema.sql") == f"{shop.name}: as desired\n"
+    shop.run("check", "--pending", "--against", "schema.sql")
+    assert shop.run("revision", "-m", "again", "--autogenerate", "--from", "schema.sql") == ""
+    assert shop.json("revision", "-m", "again", "--autogenerate", "--from", "schema.sql")["files"] == []
+    assert len(shop.files()) == 1
+    desire("CREATE TABLE customer (id bigint PRIMARY KEY); CREATE TYPE mood AS ENUM ('good');")
+    shop.run("revision", "-m", "no bad moods", "--autogenerate", "--from", "schema.sql", status=1)
+    assert "cannot be written by itself, so nothing was written" in shop.errors and "mood" in shop.errors and len(shop.files()) == 1
+    shop.run("downgrade", "base")
+    assert shop.sql("SELECT to_regclass('customer')")[0][0] is None
+    for words in (("revision", "-m", "x", "--autogenerate"), ("revision", "-m", "x", "--from", "schema.sql"),
+                  ("revision", "-m", "x", "--autogenerate", "--from", "schema.sql", "--from-url", "postgresql:///x"),
+                  ("check", "--against", "schema.sql", "--against-url", "postgresql:///x"),
+                  ("check", "--against", "schema.sql", "--pending", "--json")):
+        shop.run(*words, status=2)
+
+
 def verify(project, status):
     done = subprocess.run([binary(), "verify", "--json"], cwd=project.base, stdin=subprocess.DEVNULL, capture_output=True, text=True,
                           timeout=60, env=project.env)
