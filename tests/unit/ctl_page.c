@@ -156,8 +156,7 @@ static void lanes_are_drawn(void **state)
 	drawn_is(
 	    "c<a x<y b<a z a y z", 1, "* c\n| * x\n| | * b\n| | | * z\n| |/\n|/|\n* | a\n /\n* y\n* z\n");
 	/* Three parents at once, and the same parent twice in lanes. */
-	drawn_is(
-	    "e<bcd d<a c<a b<a a", 1, "* e\n|\\\n| |\\\n| | * d\n| * | c\n* | | b\n|/ /\n|/\n* a\n");
+	drawn_is("e<bcd d<a c<a b<a a", 1, "* e\n|\\\n| |\\\n| | * d\n| * | c\n* | | b\n|/ /\n|/\n* a\n");
 	drawn_is("e<ab b<a a", 1, "* e\n|\\\n| * b\n|/\n* a\n");
 	drawn_is("f<ed x<a e<a d<a a", 1, "* f\n|\\\n| | * x\n* | | e\n| * | d\n|/ /\n|/\n* a\n");
 }
