@@ -23,7 +23,7 @@ struct locks_relation {
 	char *table;   /* of an index: its table's name; else NULL */
 	uint32_t file; /* relfilenode; 0: it has none */
 	double rows;   /* as the statistics have it; < 0: not known */
-	int64_t bytes; /* of the main fork, what it takes on the disk */
+	int64_t bytes; /* of the main fork, as the statistics have it */
 };
 struct locks_relations {
 	struct locks_relation *at; /* by oid */

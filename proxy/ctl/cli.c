@@ -29,6 +29,8 @@ static const struct subcommand subcommands[] = {
     {NULL, NULL, "Changing a database", NULL},
     {"upgrade", cmd_upgrade, "run migrations up to a target, head by default", "headgate upgrade --dry-run"},
     {"downgrade", cmd_downgrade, "undo migrations down to a target", "headgate downgrade -1"},
+    {"rehearse", cmd_rehearse, "do the pending migrations on a copy: locks, rewrites, is there a way back?",
+	"headgate rehearse --strict"},
     {"stamp", cmd_stamp, "record a version without running anything", "headgate stamp head"},
     {"publish", cmd_publish, "tell the proxies the graph of a folder, as of another tool's",
 	"headgate publish --dir alembic/versions"},

@@ -47,7 +47,8 @@ const char locks_relations_sql[] =
     "FROM pg_catalog.pg_class t JOIN pg_catalog.pg_namespace tn ON tn.oid = t.relnamespace WHERE t.oid = "
     "i.indrelid) END, "
     "coalesce(pg_catalog.pg_relation_filenode(c.oid), 0), c.reltuples, "
-    "CASE WHEN c.relkind IN ('r', 'm', 'i') THEN pg_catalog.pg_relation_size(c.oid) ELSE 0 END "
+    /* pg_relation_size() would wait for a lock that somebody has */
+    "c.relpages::int8 * pg_catalog.current_setting('block_size')::int8 "
     "FROM pg_catalog.pg_class c JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace "
     "LEFT JOIN pg_catalog.pg_index i ON i.indexrelid = c.oid "
     "WHERE c.relkind IN ('r', 'p', 'm', 'v', 'f', 'i', 'I') AND n.nspname !~ '^pg_' "
