@@ -79,6 +79,9 @@ struct catalog_placeholder {
 struct catalog_options {
 	enum catalog_format format;
 	const char *folder; /* goes before file names in messages; or NULL */
+	/* A native up section that is empty, as `headgate revision` writes it for a person to fill in, is
+	 * worth a note instead of a defect: for those who only look. */
+	bool drafts;
 	/* ${name} in SQL is replaced by its value, and an unknown one is a defect, where `placeholders` is
 	 * set; elsewhere ${name} is left as it is. Names are letters, digits and _ . : - */
 	bool placeholders;

@@ -59,7 +59,7 @@ static void print_branches(const struct migrate *m)
 
 int cmd_branches(int argc, char **argv)
 {
-	struct migrate m = {.verbose_too = true};
+	struct migrate m = {.verbose_too = true, .drafts = true};
 	int status = migrate_open(&m, argc, argv, help, NULL, 0);
 
 	if (status < 0 && m.word_count > 0)

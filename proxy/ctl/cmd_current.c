@@ -126,7 +126,7 @@ static void no_files(struct migrate *m)
 
 int cmd_current(int argc, char **argv)
 {
-	struct migrate m = {.verbose_too = true};
+	struct migrate m = {.verbose_too = true, .drafts = true};
 	bool check = false;
 	const struct command_option own[] = {
 	    {.name = "check-heads", .flag = &check},

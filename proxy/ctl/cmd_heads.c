@@ -46,7 +46,7 @@ static void print_heads(const struct migrate *m, bool resolve)
 
 int cmd_heads(int argc, char **argv)
 {
-	struct migrate m = {.verbose_too = true};
+	struct migrate m = {.verbose_too = true, .drafts = true};
 	bool resolve = false;
 	const struct command_option own[] = {
 	    {.name = "resolve-dependencies", .flag = &resolve},

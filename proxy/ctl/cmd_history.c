@@ -78,7 +78,7 @@ static bool history(struct migrate *m, const char *range, bool indicate)
 
 int cmd_history(int argc, char **argv)
 {
-	struct migrate m = {.verbose_too = true};
+	struct migrate m = {.verbose_too = true, .drafts = true};
 	const char *range = ":";
 	bool indicate = false;
 	const struct command_option own[] = {

@@ -90,7 +90,7 @@ static bool merge(struct migrate *m, const struct asked *asked)
 
 int cmd_merge(int argc, char **argv)
 {
-	struct migrate m = {.json = false};
+	struct migrate m = {.drafts = true};
 	struct asked asked = {.message = NULL};
 	const struct command_option own[] = {
 	    {.name = "message", .letter = 'm', .text = &asked.message},

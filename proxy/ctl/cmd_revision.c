@@ -196,7 +196,7 @@ static int check_usage(const struct migrate *m, const struct asked *asked)
 
 int cmd_revision(int argc, char **argv)
 {
-	struct migrate m = {.json = false};
+	struct migrate m = {.drafts = true};
 	struct asked asked = {.message = NULL};
 	const struct command_option own[] = {
 	    {.name = "message", .letter = 'm', .text = &asked.message},

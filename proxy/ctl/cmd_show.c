@@ -81,7 +81,7 @@ static bool show(struct migrate *m)
 
 int cmd_show(int argc, char **argv)
 {
-	struct migrate m = {.verbose_too = true};
+	struct migrate m = {.verbose_too = true, .drafts = true};
 	int status = migrate_open(&m, argc, argv, help, NULL, 0);
 
 	if (status < 0 && m.word_count == 0)

@@ -401,7 +401,7 @@ static int verify(struct migrate *m)
 
 int cmd_verify(int argc, char **argv)
 {
-	struct migrate m = {.json = false};
+	struct migrate m = {.drafts = true};
 	int status = migrate_open(&m, argc, argv, help, NULL, 0);
 
 	if (status < 0 && m.word_count > 0)

@@ -296,6 +296,7 @@ struct catalog_options migrate_catalog_options(const struct migrate *m)
 	return (struct catalog_options){
 	    .format = m->format,
 	    .folder = m->dir,
+	    .drafts = m->drafts,
 	    .placeholders = m->placeholder_count > 0,
 	    .placeholder = m->placeholders,
 	    .placeholder_count = m->placeholder_count,

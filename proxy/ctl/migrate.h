@@ -71,6 +71,7 @@ struct migrate_ledger {
 struct migrate {
 	/* Set by the caller before migrate_open(). */
 	bool verbose_too;            /* takes -v, --verbose */
+	bool drafts;                 /* it runs nothing: a migration not filled in yet is no defect */
 	struct command_options also; /* more options, besides its own */
 
 	const char *command; /* "upgrade" */

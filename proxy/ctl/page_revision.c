@@ -7,7 +7,9 @@
 #include "base/mem.h"
 #include "page_lanes.h"
 
-#define LANES 30 /* more would leave no room for texts */
+#define LANES  30 /* more would leave no room for texts */
+#define LABELS 64 /* with more, as where each revision is labelled, a label is shown where it stands alone   \
+		   */
 
 struct page_revisions {
 	const struct catalog *catalog;
@@ -70,6 +72,23 @@ static void label_spread(struct page_revisions *revisions, unsigned from, const 
 	}
 }
 
+static void take_labels(struct page_revisions *revisions)
+{
+	unsigned count = graph_count(revisions->graph), labels = 0;
+
+	for (unsigned i = 0; i < count; i++)
+		labels += graph_at(revisions->graph, i)->labels.count;
+	for (unsigned i = 0; i < count; i++) {
+		const struct graph_revision *r = graph_at(revisions->graph, i);
+		for (unsigned k = 0; k < r->labels.count; k++) {
+			if (labels > LABELS)
+				label_put(revisions, i, r->labels.at[k]);
+			else
+				label_spread(revisions, i, r->labels.at[k]);
+		}
+	}
+}
+
 static void mark_current(struct page_revisions *revisions, const struct heads *recorded)
 {
 	const char *s = heads_is_none(recorded) ? "" : recorded->text;
@@ -102,11 +121,7 @@ struct page_revisions *page_revisions_new(const struct catalog *catalog, const s
 			revisions->after[r->depends[k]]++;
 		}
 	}
-	for (unsigned i = 0; i < count; i++) {
-		const struct graph_revision *r = graph_at(revisions->graph, i);
-		for (unsigned k = 0; k < r->labels.count; k++)
-			label_spread(revisions, i, r->labels.at[k]);
-	}
+	take_labels(revisions);
 	if (recorded != NULL)
 		mark_current(revisions, recorded);
 	return revisions;

@@ -161,7 +161,7 @@ static void check_empty(struct catalog_reading *reading, struct catalog_draft *d
 
 	if (merges)
 		return; /* a merge has nothing to do but to be there */
-	if (up && format == CATALOG_NATIVE) {
+	if (up && format == CATALOG_NATIVE && !reading->options->drafts) {
 		catalog_fault(reading, file, section->line, "the section -- migrate:up is empty");
 	} else if (!up && draft->strict) {
 		catalog_note_add(reading, file, section->line,

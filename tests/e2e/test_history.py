@@ -229,6 +229,14 @@ def test_what_people_see(project):
     project.run("show", status=2)
 
 
+def test_a_label_on_each(project):
+    """Goal: where every revision has a label (a release's), each is shown where it stands, and not on all that come after it."""
+    for i in range(100):
+        project.migration(f"r{i:03}", "SELECT 1;", revises=f"r{i - 1:03}" if i else "base", labels=f"v{i}", message="m")
+    assert project.run("history").splitlines()[:2] == ["* r099 (v99) (head), m", "* r098 (v98), m"]
+    assert project.run("show", "v7").startswith("Rev: r007\nParent: r006\nBranch names: v7\n")
+
+
 def test_folders_that_are_empty_missing_or_wrong(project):
     """Goal: no stack of riddles for a newcomer: what is wrong, where, and what to do."""
     project.run("history", status=1)
@@ -309,7 +317,10 @@ def test_revision_writes_ours(project):
     first = project.run("revision", "-m", "Customers & their names").strip()
     assert re.fullmatch(r"migrations/\d{14}_customers_their_names\.sql", first)
     assert project.read(first) == "-- message: Customers & their names\n-- revises: base\n\n-- migrate:up\n\n\n-- migrate:down\n\n"
-    project.run("revision", "-m", "second", status=1)
+    # Not filled in yet: it can be looked at and built upon, but not run.
+    assert project.run("history") == f"* {first[11:25]} (head), Customers & their names\n"
+    assert "Up: does nothing\n" in project.run("show", "head")
+    project.run("check", "--dir", "migrations", status=1)
     assert f"{first}:4: the section -- migrate:up is empty" in project.errors
     fill(project, first)
     told = project.json("revision", "-m", "second")
@@ -461,7 +472,8 @@ def test_current_and_check(shop):
     shop.run("current", "--check-heads", status=1)
     assert "is at revision r3, which no file in migrations has" in shop.run("check", status=1)
     shop.write("r2_x.sql", "-- migrate:up\n")
-    assert shop.run("current", status=1) == "r3\n" and "the section -- migrate:up is empty" in shop.errors
+    shop.write("r1_x.sql", "-- migrate:up\nSELECT 1;\n-- migrate:up\n")
+    assert shop.run("current", status=1) == "r3\n" and "a second -- migrate:up" in shop.errors
     shop.run("check", status=1)
 
 
