@@ -44,11 +44,11 @@ CREATE TABLE headgate.step (
 CREATE INDEX step_run ON headgate.step (run_id, ordinal);
 CREATE INDEX step_revision ON headgate.step (revision);
 
--- The revisions that are applied now. step_id NULL: by stamp.
+-- The revisions that are applied now. step_id NULL: by stamp, or adopted.
 CREATE TABLE headgate.applied (
 	revision text PRIMARY KEY,
 	checksum text,
-	run_id bigint NOT NULL,
+	run_id bigint NOT NULL, -- 0: before there were runs of migrations
 	step_id bigint,
 	applied_at timestamptz NOT NULL DEFAULT clock_timestamp()
 );
@@ -259,6 +259,23 @@ BEGIN
 	UPDATE headgate.run SET holding = false WHERE run_id = p_run;
 END $release$;
 
+-- Records heads that something else than a migration of ours has brought (`headgate exec --to`, a ledger from before this file): applied is, by the
+-- graph, all that they have, with checksums that nobody knows, and nothing that they have not. True.
+CREATE FUNCTION headgate.adopt(p_run bigint, p_heads text[]) RETURNS boolean
+LANGUAGE plpgsql VOLATILE SET search_path = pg_catalog, pg_temp AS $adopt$
+DECLARE
+	has text[];
+BEGIN
+	PERFORM headgate.record(p_run, p_heads);
+	WITH RECURSIVE below AS (
+		SELECT r.revision, r.parents || r.depends AS before FROM headgate.revision r WHERE r.revision = ANY (p_heads)
+		UNION SELECT r.revision, r.parents || r.depends FROM below b JOIN headgate.revision r ON r.revision = ANY (b.before))
+		SELECT COALESCE(array_agg(revision), '{}') INTO has FROM below;
+	DELETE FROM headgate.applied WHERE NOT (revision = ANY (has));
+	INSERT INTO headgate.applied (revision, run_id) SELECT r, p_run FROM unnest(has) r ON CONFLICT (revision) DO NOTHING;
+	RETURN true;
+END $adopt$;
+
 -- Makes this the graph: [{"revision": "a", "parents": [], "depends": [], "labels": [], "compatible": false, "message": "", "checksum": null}, ...] in
 -- catalog order. What is recorded must be in it, where it is ours. Returns the serial, which stays when nothing has changed.
 CREATE FUNCTION headgate.publish(p_run bigint, p_graph jsonb) RETURNS bigint
@@ -290,6 +307,9 @@ BEGIN
 	GET DIAGNOSTICS n = ROW_COUNT;
 	IF changed + n > 0 THEN
 		UPDATE headgate.graph SET serial = serial + 1, revisions = jsonb_array_length(p_graph), run_id = p_run, published_at = clock_timestamp();
+	END IF;
+	IF NOT EXISTS (SELECT FROM headgate.applied) AND EXISTS (SELECT FROM headgate.head) THEN
+		PERFORM headgate.adopt(COALESCE(p_run, (SELECT max(h.run_id) FROM headgate.head h), 0), headgate.heads());
 	END IF;
 	SELECT g.serial INTO result FROM headgate.graph g;
 	RETURN result;
@@ -444,5 +464,5 @@ REVOKE ALL ON FUNCTION headgate.locked(), headgate.heads(), headgate.record(bigi
 	headgate.step_done(bigint, int, text, text, text, int, text, text, boolean, int, text[], text[]),
 	headgate.step_started(bigint, int, text, text, text, int, text, text, boolean, int, text[], text[]), headgate.step_finished(bigint),
 	headgate.step_failed(bigint, boolean, bigint, int, text, text, text, int, text, text, boolean, int, text[], text[], timestamptz, text, text, int),
-	headgate.begin_hold(bigint), headgate.end_hold(bigint), headgate.publish(bigint, jsonb),
+	headgate.begin_hold(bigint), headgate.end_hold(bigint), headgate.adopt(bigint, text[]), headgate.publish(bigint, jsonb),
 	headgate.stamp(text, text, text, text, text[], text[], jsonb) FROM PUBLIC;

@@ -312,15 +312,12 @@ static char *reduced(const char *text)
 /* $9: heads for the ledger's own table, or NULL to leave it alone. The trigger on headgate.run sends the
  * NOTIFY with the commit. */
 static const char conclude_sql[] =
-    "WITH gone AS (DELETE FROM headgate.head WHERE $9::text IS NOT NULL AND NOT (head = ANY "
-    "(string_to_array($9::text, '+')))), "
-    "come AS (INSERT INTO headgate.head (head, run_id) SELECT h, $1::bigint FROM "
-    "unnest(string_to_array($9::text, '+')) AS h ON CONFLICT (head) DO NOTHING) "
     "UPDATE headgate.run SET state = 'ended', ended_at = clock_timestamp(), outcome = $2, error = $3, "
     "exit_status = $4::int, output_tail = $5, "
     "to_heads = COALESCE(string_to_array($6::text, '+'), CASE WHEN $7::text IS NOT NULL THEN '{}'::text[] "
     "END), to_state = $7, unresolved = $8::boolean "
-    "WHERE run_id = $1::bigint AND state <> 'ended' RETURNING run_id";
+    "WHERE run_id = $1::bigint AND state <> 'ended' AND ($9::text IS NULL OR headgate.adopt($1::bigint, "
+    "string_to_array($9::text, '+'))) RETURNING run_id";
 
 void coord_conclude(struct coord *c)
 {
