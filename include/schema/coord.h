@@ -102,7 +102,8 @@ struct coord_backup {
 	char *const *argv;              /* NULL-terminated, executed as a run's command; NULL: no backup */
 	const char *const *environment; /* over that of a run's command (PGHOST and so on); or NULL */
 	const char *place;              /* for the ledger and for people: where it will be */
-	const char *what;               /* "everything", "tables a and b": for people; or NULL */
+	const char *what;               /* "everything", "tables a and b": for people; without argv
+					   why there is none; or NULL */
 	int64_t (*bytes)(void *arg);    /* its size so far, asked each second and at the end; or NULL */
 };
 

@@ -78,7 +78,7 @@ bool backing_make(struct backing *backing, const struct plan *plan, struct coord
 	if (!backing->scope.everything && !look(backing, why))
 		return false;
 	if (!backing->scope.everything && backing->scope.table_count == 0) {
-		out->what = "nothing: no table that is there is touched";
+		out->what = "no table that is there is touched";
 		return true;
 	}
 	struct backup_request request = {

@@ -290,6 +290,24 @@ bool backup_scope_read(struct backup_scope *scope, const struct reader_rows *row
 	return true;
 }
 
+/* "public"."orders" as people write it: without quotes that nobody needs. */
+static void put_name(FILE *to, const char *quoted)
+{
+	while (*quoted != '\0') {
+		size_t n = strspn(quoted + 1, "abcdefghijklmnopqrstuvwxyz_0123456789");
+		bool simple = n > 0 && quoted[1 + n] == '"' && quoted[2 + n] != '"' &&
+		    (quoted[1] < '0' || quoted[1] > '9');
+		size_t size = 1;
+		while (quoted[size] != '\0' && (quoted[size] != '"' || quoted[size + 1] == '"'))
+			size += quoted[size] == '"' ? 2 : 1;
+		size += quoted[size] == '"';
+		fwrite(simple ? quoted + 1 : quoted, 1, simple ? n : size, to);
+		quoted += size;
+		if (*quoted == '.')
+			fputc(*quoted++, to);
+	}
+}
+
 char *backup_describe(const struct backup_scope *scope)
 {
 	char *text = NULL;
@@ -302,12 +320,10 @@ char *backup_describe(const struct backup_scope *scope)
 		return mem_strdup("nothing: no table that is there is touched");
 	FILE *to = open_memstream(&text, &size);
 	fputs(scope->table_count == 1 ? "table " : "tables ", to);
-	for (unsigned i = 0; i < scope->table_count && i < 10; i++)
-		fprintf(to, "%s%s",
-		    i == 0                            ? ""
-			: i + 1 == scope->table_count ? " and "
-						      : ", ",
-		    scope->tables[i]);
+	for (unsigned i = 0; i < scope->table_count && i < 10; i++) {
+		fputs(i == 0 ? "" : i + 1 == scope->table_count ? " and " : ", ", to);
+		put_name(to, scope->tables[i]);
+	}
 	if (scope->table_count > 10)
 		fprintf(to, " and %u more", scope->table_count - 10);
 	fclose(to);

@@ -95,6 +95,8 @@ static void planned(struct coord *c)
 	    !c->request.backup(c->request.arg, &c->plan, &c->backup, &why)) {
 		refuse(c, why);
 	} else {
+		if (c->attempt == 0 && c->backup.argv == NULL && c->backup.what != NULL)
+			coord_say(c, NULL, "no backup: %s", c->backup.what);
 		c->attempt++;
 		coord_enter(c, COORD_VETTING, heads_text(&c->plan.to));
 	}

@@ -55,20 +55,18 @@ static void what_is_saved(void **state)
 	static const struct {
 		const char *text, *saved;
 	} rows[] = {
-	    {"ALTER TABLE orders ADD note text", "table \"public\".\"orders\""},
-	    {"ALTER TABLE public.orders ADD note text", "table \"public\".\"orders\""},
-	    {"alter table \"Odd \"\"name\" drop a", "table \"public\".\"Odd \"\"name\""},
-	    {"ALTER TABLE orders ADD c int REFERENCES lines",
-		"tables \"public\".\"lines\" and \"public\".\"orders\""},
-	    {"UPDATE lines SET a = 1", "table \"public\".\"lines\""},
+	    {"ALTER TABLE orders ADD note text", "table public.orders"},
+	    {"ALTER TABLE public.orders ADD note text", "table public.orders"},
+	    {"alter table \"Odd \"\"name\" drop a", "table public.\"Odd \"\"name\""},
+	    {"ALTER TABLE orders ADD c int REFERENCES lines", "tables public.lines and public.orders"},
+	    {"UPDATE lines SET a = 1", "table public.lines"},
 	    {"CREATE TABLE fresh (a int)", "nothing: no table that is there is touched"},
-	    {"CREATE TABLE fresh AS SELECT * FROM lines", "table \"public\".\"lines\""},
-	    {"ALTER TABLE parts ADD b int", "tables \"public\".\"part1\" and \"public\".\"parts\""},
-	    {"DELETE FROM parent",
-		"tables \"public\".\"child\", \"public\".\"grandchild\" and \"public\".\"parent\""},
-	    {"DROP VIEW v", "table \"public\".\"v\""},
-	    {"SELECT setval('s', 5) FROM s", "table \"public\".\"s\""},
-	    {"INSERT INTO lines SELECT gen_random_uuid(), now()", "table \"public\".\"lines\""},
+	    {"CREATE TABLE fresh AS SELECT * FROM lines", "table public.lines"},
+	    {"ALTER TABLE parts ADD b int", "tables public.part1 and public.parts"},
+	    {"DELETE FROM parent", "tables public.child, public.grandchild and public.parent"},
+	    {"DROP VIEW v", "table public.v"},
+	    {"SELECT setval('s', 5) FROM s", "table public.s"},
+	    {"INSERT INTO lines SELECT gen_random_uuid(), now()", "table public.lines"},
 	    {"ALTER TYPE mood ADD VALUE 'x'", "nothing: no table that is there is touched"},
 	    {"CREATE FUNCTION orders_of(int) RETURNS int LANGUAGE sql AS 'SELECT 1'",
 		"nothing: no table that is there is touched"},
@@ -89,7 +87,7 @@ static void what_is_saved(void **state)
 	    {"SELECT steady()", "nothing: no table that is there is touched"},
 	    {"UPDATE watched SET a = 1",
 		"everything: triggers of public.watched may change what no statement names"},
-	    {"ALTER TABLE watched ADD b int", "table \"public\".\"watched\""},
+	    {"ALTER TABLE watched ADD b int", "table public.watched"},
 	    {"INSERT INTO ruled VALUES (1)",
 		"everything: rules of public.ruled may change what no statement names"},
 	};
@@ -150,7 +148,7 @@ static void commands_and_places(void **state)
 	assert_null(backup.argv[6]);
 	assert_true(backup.own);
 	assert_null(backup.environment);
-	assert_string_equal(backup.what, "table \"public\".\"orders\"");
+	assert_string_equal(backup.what, "table public.orders");
 	assert_int_equal(stat(inside, &st), 0);
 	assert_int_equal(st.st_mode & 0777, 0700); /* data of the database lies in it */
 
