@@ -73,10 +73,12 @@ static void overview(FILE *to)
 	fputs("\n"
 	      "Every command explains itself: headgate COMMAND --help. All read -c FILE, $HEADGATE_CONFIG "
 	      "or " CLI_DEFAULT_CONFIG ".\n"
+	      "Those about migrations work without one, too: --url or $DATABASE_URL, and --dir.\n"
 	      "\n"
-	      "Exit status: 0 done; 1 failed (status: a gate is not open); 2 wrong usage; 3 wrong "
-	      "configuration;\n"
-	      "4 the server or the proxy cannot be reached. exec exits as its command does.\n",
+	      "Exit status: 0 done; 1 failed, or the answer is no (status, check, verify, current "
+	      "--check-heads); 2 wrong usage;\n"
+	      "3 wrong configuration; 4 the server or the proxy cannot be reached. exec exits as its command "
+	      "does.\n",
 	    to);
 }
 

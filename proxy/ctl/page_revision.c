@@ -7,9 +7,10 @@
 #include "base/mem.h"
 #include "page_lanes.h"
 
-#define LANES  30 /* more would leave no room for texts */
-#define LABELS 64 /* with more, as where each revision is labelled, a label is shown where it stands alone   \
-		   */
+#define LANES 30 /* more would leave no room for texts */
+#define LABELS                                                                                               \
+	64 /* with more, as where each revision is labelled, a label is shown where it stands alone          \
+	    */
 
 struct page_revisions {
 	const struct catalog *catalog;
