@@ -12,18 +12,23 @@
  *   goose           <number>_<slug>.sql with -- +goose Up, Down, StatementBegin, StatementEnd, NO TRANSACTION
  *   sql-migrate     <name>.sql with -- +migrate Up, Down [notransaction], StatementBegin, StatementEnd
  *   flyway          V<version>__<slug>.sql, U<version>__..., R__<slug>.sql, in folders of any depth, and
- * their .conf (executeInTransaction) alembic         versions/<anything>.py: revision, down_revision,
- * branch_labels, depends_on, read without Python; for the graph only, Alembic runs its own
+ *                   their .conf (executeInTransaction); B<version>__... where no V is before it
+ *   alembic         versions/<anything>.py: revision, down_revision, branch_labels, depends_on, read without
+ *                   Python; for the graph only, Alembic runs its own
  *
  * Revisions are ids as the tool records them, as far as a head can hold them (gate/head.h): numbers without
  * leading zeros for golang-migrate and goose, the digits as written for dbmate and diesel (less hyphens), the
- * version with dots for Flyway, the file's name less .sql, cut to 64 bytes, for sql-migrate.
+ * version with dots for Flyway, the file's name less .sql, cut to 64 bytes and with _ for what a head cannot
+ * hold, for sql-migrate.
  *
  * Every defect is a line that names files and lines: two files with one id, an unknown parent, a circle, no
- * up section, a meta-command, something unterminated, a file that fits no format among others; in the native
- * format an empty up section too, unless the revision merges. A native file that has a header or an option
- * which dbmate has not counts as without a down section where that is empty; elsewhere what is empty does
- * nothing, as with the other tools, and a note says so. */
+ * up section, a meta-command, something unterminated, a migration that is a program; in the native format an
+ * empty up section too, unless the revision merges, or the file might be dbmate's and has a comment there. A
+ * native file that has a header or an option which dbmate has not counts as without a down section where that
+ * is empty; elsewhere what is empty does nothing, as with the other tools, and a note says so.
+ *
+ * A folder that its own tool takes is taken: files whose names are not those of its migrations (schema.sql,
+ * testdata/) are left out, with a note. */
 #ifndef SCHEMA_CATALOG_H
 #define SCHEMA_CATALOG_H
 

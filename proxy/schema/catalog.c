@@ -192,6 +192,16 @@ static bool is_version(const struct catalog *catalog, const char *name)
 	    strcmp(name, "__init__.py") != 0 && name[0] != '.';
 }
 
+static bool numbered(const struct catalog *catalog)
+{
+	for (unsigned i = 0; i < catalog->files.count; i++) {
+		const struct catalog_file *file = &catalog->files.at[i];
+		if (catalog_digits(file->name) == 0 && catalog_guess(file) == CATALOG_NATIVE)
+			return false;
+	}
+	return true;
+}
+
 static void read_single(struct catalog_reading *reading, unsigned i)
 {
 	struct catalog *catalog = reading->catalog;
@@ -252,15 +262,24 @@ static void read_files(struct catalog_reading *reading)
 	}
 }
 
-static void check_encodings(struct catalog_reading *reading)
+static void check_encoding(struct catalog_reading *reading, unsigned file)
 {
-	struct catalog *catalog = reading->catalog;
+	const struct catalog_file *f = &reading->catalog->files.at[file];
 	struct split_error error;
 
-	for (unsigned i = 0; i < catalog->files.count; i++)
-		if (!split_check_text(catalog->files.at[i].bytes, catalog->files.at[i].size, &error) &&
-		    is_migration_script(catalog->files.at[i].name))
-			catalog_fault(reading, i, error.line, "%s", error.text);
+	if (!split_check_text(f->bytes, f->size, &error))
+		catalog_fault(reading, file, error.line, "%s", error.text);
+}
+
+/* Of what is read: a dump in another encoding may lie beside the migrations. */
+static void check_encodings(struct catalog_reading *reading)
+{
+	for (unsigned i = 0; i < reading->count; i++) {
+		const struct catalog_draft *draft = &reading->drafts[i];
+		check_encoding(reading, draft->file);
+		if (draft->down_file != draft->file)
+			check_encoding(reading, draft->down_file);
+	}
 }
 
 /* ---- order ---- */
@@ -275,7 +294,11 @@ static int compare_drafts(const void *a, const void *b, void *arg)
 		return x->repeatable ? 1 : -1;
 	if (x->repeatable)
 		return strcmp(x->migration.slug, y->migration.slug);
-	if (catalog->format == CATALOG_FLYWAY)
+	/* Those of sql-migrate keep the .sql in their ids, and a-b.sql comes before a.sql. */
+	if (catalog->format == CATALOG_SQL_MIGRATE)
+		order = catalog_compare_natural(
+		    catalog_base_name(x->migration.file), catalog_base_name(y->migration.file));
+	else if (catalog->format == CATALOG_FLYWAY)
 		order = catalog_compare_versions(x->migration.revision, y->migration.revision);
 	else if (catalog->format == CATALOG_DIESEL)
 		order = strcmp(x->migration.revision, y->migration.revision);
@@ -292,8 +315,14 @@ static void link_in_order(struct catalog_reading *reading)
 		qsort_r(reading->drafts, reading->count, sizeof(*reading->drafts), compare_drafts, catalog);
 	for (unsigned i = 0; i < reading->count; i++) {
 		struct catalog_draft *draft = &reading->drafts[i], *before = draft - 1;
-		if (draft->repeatable)
+		if (draft->repeatable) {
+			if (i > 0 && before->repeatable &&
+			    strcmp(draft->migration.slug, before->migration.slug) == 0)
+				catalog_fault(reading, draft->file, 0,
+				    "the repeatable migration %s is also %s", draft->migration.slug,
+				    before->migration.file);
 			continue;
+		}
 		catalog->count++;
 		if (i == 0)
 			continue;
@@ -378,8 +407,9 @@ struct catalog *catalog_parse(
 		qsort(catalog->files.at, catalog->files.count, sizeof(*catalog->files.at), compare_files);
 	name_files(catalog, options->folder);
 	catalog->format = options->format == CATALOG_AUTO ? recognise(catalog) : options->format;
-	check_encodings(&reading);
+	reading.numbered = numbered(catalog);
 	read_files(&reading);
+	check_encodings(&reading);
 	link_in_order(&reading);
 	for (unsigned i = 0; i < reading.count; i++) {
 		catalog_section_check(&reading, &reading.drafts[i], &reading.drafts[i].migration.up);

@@ -34,7 +34,8 @@ static bool folder_wants(const char *name)
 			return true;
 	return golang.kind == NAME_UP || golang.kind == NAME_DOWN ||
 	    strcmp(catalog_base_name(name), "metadata.toml") == 0 ||
-	    catalog_name_numbered(name).kind == NAME_FOREIGN;
+	    catalog_name_numbered(name).kind == NAME_FOREIGN ||
+	    catalog_name_flyway(name).kind == NAME_FOREIGN;
 }
 
 static bool read_whole(struct folder_reading *r, int fd, const char *name, struct catalog_file *file)

@@ -25,20 +25,26 @@ static void put_section(struct catalog_reading *reading, struct catalog_draft *d
 	}
 }
 
-static void check_ups(struct catalog_reading *reading, unsigned first)
+static void check_ups(struct catalog_reading *reading)
 {
-	for (unsigned i = first; i < reading->count; i++)
-		if (reading->drafts[i].migration.up.file == NULL)
-			catalog_fault(
-			    reading, reading->drafts[i].file, 0, "a way down, but no file has the way up");
+	for (unsigned i = 0; i < reading->count; i++) {
+		struct catalog_draft *draft = &reading->drafts[i];
+		if (draft->migration.up.file != NULL)
+			continue;
+		/* golang-migrate counts the version and runs nothing, diesel refuses the folder. */
+		if (reading->catalog->format == CATALOG_GOLANG_MIGRATE)
+			catalog_section_open(reading, &draft->migration.up, draft->file, 1);
+		else
+			catalog_fault(reading, draft->file, 0, "a way down, but no file has the way up");
+	}
 }
 
-/* Is it for us to say something about? Whatever is no SQL lies beside migrations everywhere. */
+/* The tools pass over such a file without a word; whatever is no SQL lies beside migrations everywhere. */
 static void unfit(struct catalog_reading *reading, unsigned file, const char *form)
 {
 	if (catalog_ends_with(reading->catalog->files.at[file].name, ".sql"))
-		catalog_fault(reading, file, 0,
-		    "its name is not that of a migration of %s (%s), as those of the other files are",
+		catalog_note_add(reading, file, 0,
+		    "not looked at: its name is not that of a migration of %s (%s)",
 		    catalog_format_name(reading->catalog->format), form);
 }
 
@@ -75,7 +81,7 @@ void catalog_read_golang(struct catalog_reading *reading)
 		put_section(
 		    reading, draft_of(reading, i, name.id, name.id_size, &name), name.kind == NAME_UP, i);
 	}
-	check_ups(reading, 0);
+	check_ups(reading);
 }
 
 /* The value of a line `key = value`, in TOML or in properties, lower case; "" where there is none. */
@@ -138,7 +144,7 @@ void catalog_read_diesel(struct catalog_reading *reading)
 		else
 			put_section(reading, draft, name.kind == NAME_UP, i);
 	}
-	check_ups(reading, 0);
+	check_ups(reading);
 }
 
 static void flyway_settings(struct catalog_reading *reading, unsigned index)
@@ -167,13 +173,21 @@ static void flyway_settings(struct catalog_reading *reading, unsigned index)
 	catalog_note_add(reading, index, 0, "not looked at: there is no such migration");
 }
 
-static void flyway_undo(struct catalog_reading *reading, unsigned file, const struct catalog_name *name)
+/* 1_2 is 1.2. To be freed. */
+static char *flyway_version(const struct catalog_name *name)
 {
 	char *version = mem_strndup(name->id, name->id_size);
 
 	for (char *c = version; *c != '\0'; c++)
 		if (*c == '_')
 			*c = '.';
+	return version;
+}
+
+static void flyway_undo(struct catalog_reading *reading, unsigned file, const struct catalog_name *name)
+{
+	char *version = flyway_version(name);
+
 	for (unsigned i = 0; i < reading->count; i++) {
 		struct catalog_draft *draft = &reading->drafts[i];
 		if (draft->repeatable || catalog_compare_versions(draft->migration.revision, version) != 0)
@@ -182,26 +196,68 @@ static void flyway_undo(struct catalog_reading *reading, unsigned file, const st
 		put_section(reading, draft, false, file);
 		return;
 	}
-	catalog_fault(
-	    reading, file, 0, "it undoes version %s, but no file has that (V%s__...)", version, version);
+	/* So it is where a baseline file has taken the place of the first versions. */
+	catalog_note_add(reading, file, 0,
+	    "not looked at: it undoes version %s, but no file has that (V%s__...)", version, version);
 	mem_free(&version);
 }
 
 static void flyway_file(struct catalog_reading *reading, unsigned file, const struct catalog_name *name)
 {
-	if (name->kind == NAME_UP || name->kind == NAME_REPEATABLE) {
+	if (name->kind == NAME_UP || name->kind == NAME_BASELINE || name->kind == NAME_REPEATABLE) {
+		char *version = flyway_version(name);
 		struct catalog_draft *draft =
-		    catalog_draft_new(reading, file, name->id, name->id_size, name->slug, name->slug_size);
-		char *revision = (char *)(uintptr_t)draft->migration.revision;
-		for (char *c = revision; *c != '\0'; c++)
-			if (*c == '_')
-				*c = '.';
+		    catalog_draft_new(reading, file, version, strlen(version), name->slug, name->slug_size);
+		mem_free(&version);
 		draft->repeatable = name->kind == NAME_REPEATABLE;
 		put_section(reading, draft, true, file);
 	} else if (name->kind == NAME_IGNORED) {
-		catalog_note_add(
-		    reading, file, 0, "not looked at: Flyway's callbacks and baseline files are not run");
+		catalog_note_add(reading, file, 0, "not looked at: Flyway's callbacks are not run");
+	} else if (name->kind == NAME_FOREIGN) {
+		catalog_fault(reading, file, 0, "a migration written as a program: headgate runs SQL only");
 	}
+}
+
+/* Flyway begins an empty database with the last baseline, B<version>__, and leaves out what comes before.
+ * Where that is still there it is run instead, so that each database has the same steps behind it; where it
+ * is not, the baseline is the first of them. */
+static void flyway_baseline(struct catalog_reading *reading)
+{
+	const struct catalog_files *files = &reading->catalog->files;
+	unsigned last = files->count;
+	char *version = NULL, *before = NULL;
+
+	for (unsigned i = 0; i < files->count; i++) {
+		struct catalog_name name = catalog_name_flyway(files->at[i].name);
+		if (name.kind != NAME_BASELINE)
+			continue;
+		char *its = flyway_version(&name);
+		if (version == NULL || catalog_compare_versions(its, version) > 0) {
+			mem_free(&version);
+			version = mem_strdup(its);
+			last = i;
+		}
+		mem_free(&its);
+	}
+	for (unsigned i = 0; i < reading->count && version != NULL && before == NULL; i++)
+		if (!reading->drafts[i].repeatable &&
+		    catalog_compare_versions(reading->drafts[i].migration.revision, version) <= 0)
+			before = mem_strdup(reading->drafts[i].migration.file);
+	for (unsigned i = 0; i < files->count; i++) {
+		struct catalog_name name = catalog_name_flyway(files->at[i].name);
+		if (name.kind != NAME_BASELINE)
+			continue;
+		if (i == last && before == NULL)
+			flyway_file(reading, i, &name);
+		else if (i == last)
+			catalog_note_add(reading, i, 0,
+			    "not looked at: a baseline stands for versions that are there, such as %s",
+			    before);
+		else
+			catalog_note_add(reading, i, 0, "not looked at: there is a later baseline");
+	}
+	mem_free(&version);
+	mem_free(&before);
 }
 
 void catalog_read_flyway(struct catalog_reading *reading)
@@ -212,9 +268,10 @@ void catalog_read_flyway(struct catalog_reading *reading)
 		struct catalog_name name = catalog_name_flyway(reading->catalog->files.at[i].name);
 		if (name.kind == NAME_OTHER)
 			unfit(reading, i, "V<version>__<slug>.sql");
-		else
+		else if (name.kind != NAME_BASELINE)
 			flyway_file(reading, i, &name);
 	}
+	flyway_baseline(reading);
 	for (unsigned i = 0; i < count; i++) {
 		struct catalog_name name = catalog_name_flyway(reading->catalog->files.at[i].name);
 		if (name.kind == NAME_DOWN)

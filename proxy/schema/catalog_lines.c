@@ -203,6 +203,13 @@ void catalog_read_native(struct catalog_reading *reading, unsigned index)
 	unsigned sql;
 	bool begun = false;
 
+	/* dbmate passes over what does not begin with a number: schema.sql, seed.sql. */
+	if (catalog_digits(file->name) == 0 && catalog_guess(file) == CATALOG_AUTO &&
+	    (name.kind == NAME_OTHER || reading->numbered)) {
+		catalog_note_add(reading, index, 0,
+		    "not looked at: there is no line -- migrate:up in it, and no number in its name");
+		return;
+	}
 	if (name.kind == NAME_OTHER) {
 		catalog_fault(reading, index, 0,
 		    "its name is not that of a migration (<revision>_<slug>.sql), as those of the other "
@@ -261,6 +268,8 @@ static void annotated_cut(struct annotated_reading *a, size_t end, const struct 
 
 static void annotated_statement(struct annotated_reading *a, bool begin, const struct catalog_line *line)
 {
+	if (!a->goose && (a->section == NULL || begin == (a->statement_line > 0)))
+		return; /* sql-migrate passes over it */
 	if (begin && a->statement_line > 0)
 		catalog_fault(a->reading, a->file, line->number, "a StatementBegin inside that of line %u",
 		    a->statement_line);
@@ -293,12 +302,18 @@ static void annotated_section(
 		    section->line);
 	if (section->file == NULL)
 		catalog_section_open(a->reading, section, a->file, line->number);
-	struct catalog_words option = words_next(words);
-	if (word_is(&option, "notransaction") && !a->goose)
-		section->outside = true;
-	else if (option.s < option.end)
-		catalog_fault(a->reading, a->file, line->number, "unknown option %.*s",
-		    (int)(option.end - option.s), option.s);
+	struct catalog_words option;
+	while (option = words_next(words), option.s < option.end) {
+		if (a->goose)
+			catalog_fault(a->reading, a->file, line->number, "unknown option %.*s",
+			    (int)(option.end - option.s), option.s);
+		else if (word_is(&option, "notransaction"))
+			section->outside = true;
+		else
+			catalog_note_add(a->reading, a->file, line->number,
+			    "unknown option %.*s: sql-migrate knows notransaction",
+			    (int)(option.end - option.s), option.s);
+	}
 	a->section = section;
 }
 
@@ -314,26 +329,42 @@ static void annotation(
 		annotated_statement(a, word_is(&word, "StatementBegin"), line);
 	else if (a->goose && word_is(&all, "NO TRANSACTION"))
 		a->draft->migration.up.outside = a->draft->migration.down.outside = true;
-	else if (a->goose && word_is(&all, "ENVSUB ON")) {
+	else if (a->goose && (word_is(&all, "ENVSUB ON") || word_is(&all, "ENVSUBST ON"))) {
 		if (!a->reading->options->placeholders)
 			catalog_fault(a->reading, a->file, line->number,
 			    "ENVSUB: switch placeholders on and give their values");
-	} else if (!(a->goose && word_is(&all, "ENVSUB OFF")))
+	} else if (!(a->goose && (word_is(&all, "ENVSUB OFF") || word_is(&all, "ENVSUBST OFF"))))
 		catalog_fault(a->reading, a->file, line->number, "unknown annotation %.*s",
 		    (int)(all.end - all.s), all.s);
+}
+
+/* Its id is the file's name, as far as a head can hold it: "1 add users" is 1_add_users. */
+static struct catalog_draft *sql_migrate_draft(struct catalog_reading *reading, unsigned index)
+{
+	const char *name = reading->catalog->files.at[index].name;
+	size_t n = strlen(name) - 4, slug = catalog_digits(name);
+	char id[HEAD_BYTES];
+	size_t size = n > sizeof(id) ? sizeof(id) : n;
+
+	for (size_t i = 0; i < size; i++)
+		id[i] =
+		    name[i] > ' ' && name[i] < 0x7f && strchr("+,@;'\"\\", name[i]) == NULL ? name[i] : '_';
+	slug += slug > 0 && slug < n;
+	return catalog_draft_new(reading, index, id, size, name + slug, n - slug);
 }
 
 static struct catalog_draft *annotated_draft(struct catalog_reading *reading, unsigned index, bool goose)
 {
 	const char *name = reading->catalog->files.at[index].name;
-	size_t n = strlen(name) - 4, digits = catalog_digits(name);
 
-	if (!goose) {
-		size_t slug = digits < n && digits > 0 ? digits + 1 : 0;
-		return catalog_draft_new(
-		    reading, index, name, n > HEAD_BYTES ? HEAD_BYTES : n, name + slug, n - slug);
-	}
+	if (!goose)
+		return sql_migrate_draft(reading, index);
 	struct catalog_name numbered = catalog_name_numbered(name);
+	if (numbered.kind != NAME_UP && catalog_guess(&reading->catalog->files.at[index]) == CATALOG_AUTO) {
+		catalog_note_add(reading, index, 0,
+		    "not looked at: its name is not that of a goose migration (<number>_<slug>.sql)");
+		return NULL;
+	}
 	if (numbered.kind != NAME_UP) {
 		catalog_fault(
 		    reading, index, 0, "its name is not that of a goose migration (<number>_<slug>.sql)");
@@ -368,13 +399,20 @@ void catalog_read_annotated(struct catalog_reading *reading, unsigned index)
 		annotation(&a, &words, &line);
 		if (!a.begun && a.section != NULL) {
 			a.begun = true;
-			if (catalog_has_sql(file, head, line.begin, 1, &sql))
+			if (!catalog_has_sql(file, head, line.begin, 1, &sql))
+				continue;
+			if (a.goose)
 				catalog_fault(
 				    reading, index, sql, "SQL before the first section (-- %s Up)", mark);
+			else
+				catalog_note_add(reading, index, sql,
+				    "SQL before the first section (-- %s Up) is not run", mark);
 		}
 	}
 	line.begin = line.next = file->size;
 	annotated_close(&a, file->size, &line);
-	if (a.draft->migration.up.file == NULL)
+	if (a.draft->migration.up.file == NULL && a.draft->migration.down.file != NULL && !a.goose)
+		catalog_section_open(reading, &a.draft->migration.up, index, 1); /* as sql-migrate, nothing */
+	else if (a.draft->migration.up.file == NULL)
 		catalog_fault(reading, index, 0, "there is no line -- %s Up in it", mark);
 }

@@ -124,6 +124,13 @@ static bool is_callback(const char *base)
 	return false;
 }
 
+/* Flyway's migrations in languages of the JVM lie beside those in SQL, or in a tree of their own. */
+static bool is_program(const char *base)
+{
+	return catalog_ends_with(base, ".java") || catalog_ends_with(base, ".kt") ||
+	    catalog_ends_with(base, ".groovy") || catalog_ends_with(base, ".scala");
+}
+
 /* V<version>__<slug>.sql; in folders of any depth. */
 struct catalog_name catalog_name_flyway(const char *name)
 {
@@ -131,12 +138,16 @@ struct catalog_name catalog_name_flyway(const char *name)
 	struct catalog_name out = {.kind = NAME_OTHER, .id = base + 1};
 	size_t n = strlen(base);
 	bool settings = catalog_ends_with(base, ".sql.conf");
+	const char *program = is_program(base) ? strrchr(base, '.') : NULL;
 
-	if (settings)
-		n -= 5;
-	else if (!catalog_ends_with(base, ".sql"))
+	if (program != NULL)
+		n = (size_t)(program - base);
+	else if (settings)
+		n -= 9;
+	else if (catalog_ends_with(base, ".sql"))
+		n -= 4;
+	else
 		return out;
-	n -= 4;
 	if (n == 0)
 		return out;
 	const char *bars = memmem(base, n, "__", 2);
@@ -151,9 +162,12 @@ struct catalog_name catalog_name_flyway(const char *name)
 		out.kind = NAME_IGNORED;
 	else if (strchr("VUB", base[0]) != NULL && isdigit((unsigned char)base[1]) &&
 	    strspn(base + 1, "0123456789._") >= out.id_size)
-		out.kind = base[0] == 'V' ? NAME_UP : base[0] == 'U' ? NAME_DOWN : NAME_IGNORED;
+		out.kind = base[0] == 'V' ? NAME_UP : base[0] == 'U' ? NAME_DOWN : NAME_BASELINE;
 	if (settings && out.kind != NAME_OTHER)
 		out.kind = NAME_SETTINGS;
+	if (program != NULL)
+		out.kind = bars != NULL && (out.kind == NAME_UP || out.kind == NAME_REPEATABLE) ? NAME_FOREIGN
+												: NAME_OTHER;
 	return out;
 }
 

@@ -37,6 +37,7 @@ struct catalog_reading {
 	struct catalog_defects *defects;
 	struct catalog_draft *drafts;
 	unsigned count, room;
+	bool numbered;   /* every file with a section has a number first, as dbmate wants it */
 	unsigned *slots; /* of a hash table of drafts, by revision: index + 1 */
 	size_t slot_count;
 };
@@ -77,7 +78,8 @@ struct catalog_name {
 		NAME_REPEATABLE,
 		NAME_SETTINGS,
 		NAME_IGNORED,
-		NAME_FOREIGN
+		NAME_BASELINE, /* Flyway's */
+		NAME_FOREIGN   /* a program */
 	} kind;
 	const char *id, *slug; /* in the name */
 	size_t id_size, slug_size;

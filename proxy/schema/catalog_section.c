@@ -153,6 +153,17 @@ static void take_stock(struct catalog_section *section, const struct split *spli
 	}
 }
 
+static bool has_comment(const struct catalog_section *section)
+{
+	for (unsigned i = 0; i < section->piece_count; i++) {
+		const struct catalog_piece *piece = &section->pieces[i];
+		if (memmem(piece->text, piece->size, "--", 2) != NULL ||
+		    memmem(piece->text, piece->size, "/*", 2) != NULL)
+			return true;
+	}
+	return false;
+}
+
 static void check_empty(struct catalog_reading *reading, struct catalog_draft *draft,
     struct catalog_section *section, unsigned file)
 {
@@ -161,7 +172,9 @@ static void check_empty(struct catalog_reading *reading, struct catalog_draft *d
 
 	if (merges)
 		return; /* a merge has nothing to do but to be there */
-	if (up && format == CATALOG_NATIVE && !reading->options->drafts) {
+	/* One of dbmate's that says so does nothing, as with dbmate. */
+	bool meant = !draft->strict && has_comment(section);
+	if (up && format == CATALOG_NATIVE && !reading->options->drafts && !meant) {
 		catalog_fault(reading, file, section->line, "the section -- migrate:up is empty");
 	} else if (!up && draft->strict) {
 		catalog_note_add(reading, file, section->line,

@@ -58,6 +58,14 @@ static void dbmate_files(void **state)
 	    "20240102_more.sql",
 	    "\n-- migrate:up transaction:false\nSELECT 2;\n\n-- migrate:down transaction:false\n"
 	    "-- nothing to do\n");
+	/* What dbmate passes over, and what it takes. */
+	CATALOG_IS(NULL,
+	    "native\n1 'a' +[] -[4:SELECT 1]\n"
+	    "note seed.sql: not looked at: there is no line -- migrate:up in it, and no number in its name\n"
+	    "note 1_a.sql:1: its way up does nothing: there is no statement in it\n",
+	    "1_a.sql", "-- migrate:up\n-- nothing\n-- migrate:down\nSELECT 1;", "seed.sql", "SELECT '");
+	CATALOG_FAILS(NULL, "seed.sql: there is no line -- migrate:up in it\n", "a_x.sql",
+	    "-- migrate:up\nSELECT 1;", "seed.sql", "SELECT 1;");
 	CATALOG_IS(&dbmate,
 	    "dbmate\n007 '2 x' +[]\nnote 007_2-x.sql:1: its way up does nothing: there is no statement in "
 	    "it\n",

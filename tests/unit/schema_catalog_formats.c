@@ -26,13 +26,22 @@ static void golang_migrate(void **state)
 	    "BEGIN; SELECT 1; COMMIT;", "20240101120000_e.down.pgsql", "", "migrations.go", "package x");
 	CATALOG_FAILS(NULL,
 	    "2_a.up.sql: revision 2 has a way up in 002_b.up.sql too\n"
-	    "schema.sql: its name is not that of a migration of golang-migrate (<number>_<slug>.up.sql), as "
-	    "those of "
-	    "the other files are\n"
-	    "3_c.down.sql: a way down, but no file has the way up\n"
 	    "002_b.up.sql:1: \\i is a psql meta-command: a migration holds SQL only\n",
-	    "002_b.up.sql", "\\i other.sql", "2_a.up.sql", "SELECT 1;", "3_c.down.sql", "SELECT 1;",
-	    "schema.sql", "SELECT 1;");
+	    "002_b.up.sql", "\\i other.sql", "2_a.up.sql", "SELECT 1;");
+	/* What golang-migrate passes over, and a version that has a way down alone: it counts, and nothing is
+	 * run. */
+	CATALOG_IS(NULL,
+	    "golang-migrate\n"
+	    "1 'a' +[1:SELECT 1]\n"
+	    "3<1 'c' +[] -[1:SELECT -3]\n"
+	    "note 0004_d.sql: not looked at: its name is not that of a migration of golang-migrate "
+	    "(<number>_<slug>.up.sql)\n"
+	    "note schema.sql: not looked at: its name is not that of a migration of golang-migrate "
+	    "(<number>_<slug>.up.sql)\n"
+	    "note testdata/000001_a.up.sql: not looked at: it is in a folder\n"
+	    "note 3_c.down.sql:1: its way up does nothing: there is no statement in it\n",
+	    "1_a.up.sql", "SELECT 1;", "3_c.down.sql", "SELECT -3;", "0004_d.sql", "SELECT 4;",
+	    "1_a.up.sql.bak", "'", "schema.sql", "\\restrict x\n", "testdata/000001_a.up.sql", "\xff\xfe'");
 }
 
 static void diesel(void **state)
@@ -54,12 +63,19 @@ static void diesel(void **state)
 	CATALOG_FAILS(NULL,
 	    "20240102_a/down.sql: its version 20240102 is also that of 2024-01-02_b/up.sql\n"
 	    "20240102_a/up.sql: its version 20240102 is also that of 2024-01-02_b/up.sql\n"
-	    "20240103_c/other.sql: its name is not that of a migration of diesel (<version>_<slug>/up.sql), "
-	    "as those of "
-	    "the other files are\n"
 	    "20240103_c/down.sql: a way down, but no file has the way up\n",
 	    "20240102_a/up.sql", "SELECT 1;", "20240102_a/down.sql", "SELECT 1;", "2024-01-02_b/up.sql",
-	    "SELECT 1;", "20240103_c/down.sql", "SELECT 1;", "20240103_c/other.sql", "SELECT 1;");
+	    "SELECT 1;", "20240103_c/down.sql", "SELECT 1;");
+	CATALOG_IS(NULL,
+	    "diesel\n"
+	    "00000000000000 'a' +[1:SELECT 1]\n"
+	    "000000000000000<00000000000000 'b' +[1:SELECT 2]\n"
+	    "note 000000000000000_b/data.sql: not looked at: its name is not that of a migration of diesel "
+	    "(<version>_<slug>/up.sql)\n"
+	    "note old.sql: not looked at: its name is not that of a migration of diesel "
+	    "(<version>_<slug>/up.sql)\n",
+	    "00000000000000_a/up.sql", "SELECT 1;", "000000000000000_b/up.sql", "SELECT 2;",
+	    "000000000000000_b/data.sql", "\xff", "old.sql", "'");
 }
 
 static void goose(void **state)
@@ -96,6 +112,10 @@ static void goose(void **state)
 	    "-- +goose Sideways\nSELECT 1;",
 	    "2_b.sql", "\nSELECT 1;\n-- +goose Up\nSELECT 1;\n-- +goose Up\nSELECT 1;", "3_go.go",
 	    "package m", "x.sql", "-- +goose Up\nSELECT 1;");
+	CATALOG_IS(NULL,
+	    "goose\n1 'a' +[2:SELECT 1]\n"
+	    "note seed.sql: not looked at: its name is not that of a goose migration (<number>_<slug>.sql)\n",
+	    "1_a.sql", "-- +goose Up\nSELECT 1;", "seed.sql", "SELECT '");
 	CATALOG_FAILS(NULL, "1_a.sql:1: ENVSUB: switch placeholders on and give their values\n", "1_a.sql",
 	    "-- +goose ENVSUB ON\n-- +goose Up\nSELECT ${x};");
 	static const struct catalog_placeholder values[] = {{"x", "7"}};
@@ -126,6 +146,24 @@ static void sql_migrate(void **state)
 	    "2;\n"
 	    "-- +migrate Down\nSELECT 3;\n-- +migrate Up\nSELECT 4;",
 	    "plain.sql", "-- +migrate Up\nSELECT 1;");
+	/* As lax as sql-migrate itself. */
+	CATALOG_IS(NULL,
+	    "sql-migrate\n"
+	    "1-a.b 'a.b' +[3:SELECT 1; 6:SELECT 2; 9:SELECT 3]\n"
+	    "2-b<1-a.b 'b' +[] -[2:SELECT -2]\n"
+	    "3_c<2-b 'c' +![2:SELECT 3]\n"
+	    "3<3_c '' +[2:SELECT 3]\n"
+	    "note 1-a.b.sql:1: SQL before the first section (-- +migrate Up) is not run\n"
+	    "note 3 c.sql:1: unknown option --: sql-migrate knows notransaction\n"
+	    "note 2-b.sql:1: its way up does nothing: there is no statement in it\n",
+	    "1-a.b.sql",
+	    "SELECT 0;\n-- +migrate Up\nSELECT 1;\n-- +migrate StatementBegin\n-- +migrate "
+	    "StatementBegin\nSELECT 2\n"
+	    "-- +migrate StatementEnd\n-- +migrate StatementEnd\nSELECT 3;",
+	    "2-b.sql", "-- +migrate Down\nSELECT -2;", "3.sql", "-- +migrate Up\nSELECT 3;", "3 c.sql",
+	    "-- +migrate Up -- notransaction\nSELECT 3;");
+	CATALOG_FAILS(NULL, "a.sql:2: a StatementBegin without StatementEnd\n", "a.sql",
+	    "-- +migrate Up\n-- +migrate StatementBegin\nSELECT 1;");
 	CATALOG_FAILS(NULL, "a.sql: there is no line -- +migrate Up in it\n", "1.sql",
 	    "-- +migrate Up\nSELECT 1;", "a.sql", "SELECT 1;");
 }
@@ -143,9 +181,10 @@ static void flyway(void **state)
 	    "20240101<002 'far' +[1:SELECT 3]\n"
 	    "R 'a view' +[1:CREATE OR REPLACE VIEW v AS SELECT 1]\n"
 	    "R 'z view' +[]\n"
-	    "note B1__base.sql: not looked at: Flyway's callbacks and baseline files are not run\n"
-	    "note afterMigrate__x.sql: not looked at: Flyway's callbacks and baseline files are not run\n"
-	    "note beforeEachMigrate.sql: not looked at: Flyway's callbacks and baseline files are not run\n"
+	    "note afterMigrate__x.sql: not looked at: Flyway's callbacks are not run\n"
+	    "note beforeEachMigrate.sql: not looked at: Flyway's callbacks are not run\n"
+	    "note B1__base.sql: not looked at: a baseline stands for versions that are there, such as "
+	    "V1__Create_users.sql\n"
 	    "note V7__none.sql.conf: not looked at: there is no such migration\n"
 	    "note V1_10__late.sql: ${...} is left as it is: placeholders are switched off\n"
 	    "note R__z_view.sql:1: its way up does nothing: there is no statement in it\n",
@@ -155,14 +194,26 @@ static void flyway(void **state)
 	    "deep/V20240101__far.sql", "SELECT 3;", "R__a_view.sql", "CREATE OR REPLACE VIEW v AS SELECT 1",
 	    "R__z_view.sql", "", "B1__base.sql", "SELECT 1;", "beforeEachMigrate.sql", "SELECT 1;",
 	    "afterMigrate__x.sql", "SELECT 1;", "V7__none.sql.conf", "");
+	CATALOG_FAILS(NULL, "V1__a.sql: version 1 is also that of V1.0__b.sql (1.0)\n", "V1__a.sql",
+	    "SELECT 1;", "V1.0__b.sql", "SELECT 1;");
+	/* The versions before a baseline were thrown away. */
+	CATALOG_IS(NULL,
+	    "flyway\n"
+	    "2.1 'base' +[1:SELECT 2]\n"
+	    "2.2<2.1 'c' +[1:SELECT 3]\n"
+	    "note Vx__odd.sql: not looked at: its name is not that of a migration of flyway "
+	    "(V<version>__<slug>.sql)\n"
+	    "note v3__lower.sql: not looked at: its name is not that of a migration of flyway "
+	    "(V<version>__<slug>.sql)\n"
+	    "note B1__base.sql: not looked at: there is a later baseline\n"
+	    "note U1__a.sql: not looked at: it undoes version 1, but no file has that (V1__...)\n",
+	    "B1__base.sql", "'", "B2_1__base.sql", "SELECT 2;", "U1__a.sql", "'", "V2.2__c.sql", "SELECT 3;",
+	    "Vx__odd.sql", "'", "v3__lower.sql", "'");
 	CATALOG_FAILS(NULL,
-	    "Vx__odd.sql: its name is not that of a migration of flyway (V<version>__<slug>.sql), as those "
-	    "of the other "
-	    "files are\n"
-	    "U9__none.sql: it undoes version 9, but no file has that (V9__...)\n"
-	    "V1__a.sql: version 1 is also that of V1.0__b.sql (1.0)\n",
-	    "V1__a.sql", "SELECT 1;", "V1.0__b.sql", "SELECT 1;", "U9__none.sql", "SELECT 1;", "Vx__odd.sql",
-	    "SELECT 1;");
+	    "V2__b.java: a migration written as a program: headgate runs SQL only\n"
+	    "b/R__v.sql: the repeatable migration v is also a/R__v.sql\n",
+	    "V1__a.sql", "SELECT 1;", "V2__b.java", "class", "Version.java", "class", "a/R__v.sql",
+	    "SELECT 1;", "b/R__v.sql", "SELECT 1;");
 	CATALOG_FAILS(NULL, "b/V1__a.sql:1: revision 1 is also that of a/V1__a.sql\n", "a/V1__a.sql",
 	    "SELECT 1;", "b/V1__a.sql", "SELECT 1;");
 	static const struct catalog_options on = {.placeholders = true};
