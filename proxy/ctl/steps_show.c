@@ -174,7 +174,9 @@ static void json_progress(const struct coord_progress *progress)
 
 void steps_show_progress(struct steps_show *show, const struct coord_progress *progress)
 {
-	if (!takes_a_line(show))
+	/* Where there is neither proxy nor client there is nothing to wait for, and nothing to say. */
+	bool nobody = progress->proxies == 0 && progress->clients == 0 && !progress->warning;
+	if (!takes_a_line(show) || (nobody && !show->json))
 		return;
 	const struct coord_step *step = progress->step;
 	if (show->json) {

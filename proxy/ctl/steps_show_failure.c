@@ -132,7 +132,8 @@ void show_failure(const struct page *page, const struct coord_failure *failure)
 	show_field(page, "CONTEXT", failure->context);
 	show_field(page, "SQLSTATE", failure->sqlstate);
 	bool message = failure->message[0] != '\0';
-	page_ink(page, PAGE_PLAIN, "\nStep %u of %u (%s %s%s%s) failed. ", failure->n, failure->of,
+	fputc('\n', page->to);
+	page_ink(page, PAGE_PLAIN, "Step %u of %u (%s %s%s%s) failed. ", failure->n, failure->of,
 	    plan_kind_name(failure->kind), failure->revision, message ? " " : "",
 	    message ? failure->message : "");
 	page_text(page, failure->left);
