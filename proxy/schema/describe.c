@@ -153,20 +153,27 @@ static bool read_reference(const char *text, struct reference *out)
 	    sscanf(text, "%" SCNu32 ":%" SCNu32 ":%" SCNu32, &out->catalog, &out->object, &out->column) == 3;
 }
 
-/* Which texts PostgreSQL has made from what it had parsed; the others are as somebody wrote them. */
-static bool is_parsed(enum describe_kind kind, const char *attribute)
+/* Texts that PostgreSQL has made from what it had parsed are settled; the others are as somebody wrote them.
+ */
+static char *settled(enum describe_kind kind, const char *attribute, const char *value, bool parsed_body)
 {
+	bool definition = strcmp(attribute, "definition") == 0;
 	switch (kind) {
 	case DESCRIBE_FUNCTION:
 	case DESCRIBE_PROCEDURE:
+		return definition && parsed_body ? describe_settled(value) : mem_strdup(value);
+	case DESCRIBE_STATISTICS:
+		return definition ? describe_settled_statistics(value) : mem_strdup(value);
 	case DESCRIBE_COMMENT:
 	case DESCRIBE_ENUM:
-		return false;
+		return mem_strdup(value);
 	default:
-		return strcmp(attribute, "definition") == 0 || strcmp(attribute, "value") == 0 ||
-		    strcmp(attribute, "generated") == 0 || strcmp(attribute, "default") == 0 ||
-		    strcmp(attribute, "partition key") == 0;
+		break;
 	}
+	return definition || strcmp(attribute, "value") == 0 || strcmp(attribute, "generated") == 0 ||
+		strcmp(attribute, "default") == 0 || strcmp(attribute, "partition key") == 0
+	    ? describe_settled(value)
+	    : mem_strdup(value);
 }
 
 static void read_object(struct description *d, const struct describe_statement *statement,
@@ -186,12 +193,15 @@ static void read_object(struct description *d, const struct describe_statement *
 	while (statement->attributes[object->value_count] != NULL)
 		object->value_count++;
 	object->values = mem_zalloc((object->value_count + 1) * sizeof(char *));
+	unsigned parsed = 0;
+	while (parsed < object->value_count && strcmp(statement->attributes[parsed], ".parsed") != 0)
+		parsed++;
+	bool parsed_body = parsed < object->value_count && rows->cell(rows->handle, row, 4 + parsed) != NULL;
 	for (unsigned i = 0; i < object->value_count; i++) {
 		const char *value = rows->cell(rows->handle, row, 4 + i);
 		if (value != NULL)
-			object->values[i] = is_parsed(statement->kind, statement->attributes[i])
-			    ? describe_settled(value)
-			    : mem_strdup(value);
+			object->values[i] =
+			    settled(statement->kind, statement->attributes[i], value, parsed_body);
 	}
 }
 

@@ -22,9 +22,11 @@ struct describe_statement {
 extern const struct describe_statement describe_statements[];
 extern const unsigned describe_statement_count;
 
-/* The text as PostgreSQL would give it back once it has read it, where that differs: an array with a cast
- * behind it, (ARRAY[a, b])::text[], becomes one of casts, ARRAY[(a)::text, (b)::text]. To be freed. */
+/* The text as PostgreSQL would give it back once it has read it, where that differs: (ARRAY[a, b])::text[]
+ * becomes ARRAY[(a)::text, (b)::text], and ((a AND b) AND c) becomes (a AND b AND c). To be freed. */
 char *describe_settled(const char *text);
+/* The same of a CREATE STATISTICS, with its columns in the order of their names. */
+char *describe_settled_statistics(const char *definition);
 
 /* Where an object stands in its description. */
 unsigned describe_place(const struct description *description, const struct described *object);

@@ -1,4 +1,5 @@
 /* Descriptions as text: what PostgreSQL would make of its own words, and how two descriptions differ. */
+#include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -105,9 +106,8 @@ static const char *put_array(struct growing *out, const char *at)
 	return type_end + 2;
 }
 
-/* The parser takes a cast of ARRAY[...] into the array, so what it gives back of its own text is another: a
- * constraint made from the text of one would differ from it for ever (status IN ('a', 'b') of a varchar). */
-char *describe_settled(const char *text)
+/* Casts of arrays go into the arrays. */
+static char *settle_arrays(const char *text)
 {
 	struct growing out = {NULL, 0, 0};
 	put(&out, "", 0);
@@ -121,6 +121,95 @@ char *describe_settled(const char *text)
 		}
 		at = end;
 	}
+	return out.at;
+}
+
+/* Does the word stand between the brackets, in no further ones? */
+static bool joined_by(const char *at, const char *close, const char *word)
+{
+	unsigned depth = 0;
+	while (at < close) {
+		if (*at == '\'' || *at == '"') {
+			at = skip_quoted(at);
+			continue;
+		}
+		if (depth == 0 && strncmp(at, word, strlen(word)) == 0)
+			return true;
+		depth += *at == '(' || *at == '[';
+		depth -= *at == ')' || *at == ']';
+		at++;
+	}
+	return false;
+}
+
+/* ((a AND b) AND c) is (a AND b AND c), and so with OR: takes the inner brackets out. */
+static void settle_lists(char *text)
+{
+	static const char *const words[] = {" AND ", " OR "};
+	for (char *at = text; *at != '\0';) {
+		if (*at == '\'' || *at == '"') {
+			at = (char *)(uintptr_t)skip_quoted(at);
+			continue;
+		}
+		const char *close = at[0] == '(' && at[1] == '(' ? find_close(at + 2, false) : NULL;
+		bool took = false;
+		for (size_t i = 0; close != NULL && *close == ')' && !took && i < 2; i++) {
+			if (strncmp(close + 1, words[i], strlen(words[i])) != 0 ||
+			    !joined_by(at + 2, close, words[i]))
+				continue;
+			char *end = (char *)(uintptr_t)close;
+			memmove(end, end + 1, strlen(end));
+			memmove(at + 1, at + 2, strlen(at + 1));
+			took = true;
+		}
+		at += took ? 0 : 1;
+	}
+}
+
+/* What the parser does to some texts that come from itself, so that what is made of them is described by
+ * another: a constraint that was made so would differ from its model for ever (status IN ('a', 'b') of a
+ * varchar; a BETWEEN 1 AND 2 AND ...). */
+char *describe_settled(const char *text)
+{
+	char *settled = settle_arrays(text);
+	settle_lists(settled);
+	return settled;
+}
+
+static int compare_texts(const void *a, const void *b)
+{
+	return strcmp(*(char *const *)a, *(char *const *)b);
+}
+
+/* CREATE STATISTICS s ON b, a FROM t: the columns stand as in the table, whose order does not count. */
+char *describe_settled_statistics(const char *definition)
+{
+	const char *on = strstr(definition, " ON "), *from = NULL;
+	char **items = NULL;
+	unsigned count = 0;
+	struct growing out = {NULL, 0, 0};
+	for (const char *at = on; at != NULL; at = strstr(at + 1, " FROM "))
+		from = at;
+	if (on == NULL || from <= on)
+		return mem_strdup(definition);
+	on += strlen(" ON ");
+	put(&out, definition, (size_t)(on - definition));
+	for (const char *at = on; at < from;) {
+		const char *end = find_close(at, true);
+		end = end == NULL || end > from ? from : end;
+		items = mem_realloc(items, (count + 1) * sizeof(char *));
+		items[count++] = mem_strndup(at, (size_t)(end - at));
+		at = end + strspn(end, ", ");
+	}
+	if (count > 0)
+		qsort(items, count, sizeof(char *), compare_texts);
+	for (unsigned i = 0; i < count; i++) {
+		put(&out, ", ", i > 0 ? 2 : 0);
+		put(&out, items[i], strlen(items[i]));
+		mem_free(&items[i]);
+	}
+	put(&out, from, strlen(from));
+	mem_free(&items);
 	return out.at;
 }
 

@@ -33,6 +33,9 @@ static void drop_extension(struct script *script, const struct diff_plan *plan, 
 static void alter_extension(struct script *script, const struct diff_plan *plan, const struct part *part)
 {
 	(void)plan;
+	script_remark(script,
+	    "What uses %s follows it; should more than its schema change there, generate again.",
+	    part->to->name);
 	script_statement(script, "ALTER EXTENSION %s SET SCHEMA %s", part->to->name, diff_to(part, "schema"));
 }
 

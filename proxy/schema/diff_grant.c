@@ -7,21 +7,22 @@
 
 /* ---- privileges ---- */
 
-/* What of `list` is not in `other`: "INSERT, SELECT"; of a column "SELECT (note)". NULL: nothing. To be
- * freed. */
-static char *less(const char *list, const char *other, const char *column)
+/* What of `list` is in none of two others: "INSERT, SELECT"; of a column "SELECT (note)". NULL: nothing. To
+ * be freed. */
+static char *less(const char *list, const char *other, const char *another, const char *column)
 {
-	struct diff_items all = diff_items(list), without = diff_items(other);
+	struct diff_items all = diff_items(list), a = diff_items(other), b = diff_items(another);
 	struct phrase words = {NULL, 0, 0};
 	for (unsigned i = 0; i < all.count; i++) {
-		if (diff_item_in(&without, &all.at[i]))
+		if (diff_item_in(&a, &all.at[i]) || diff_item_in(&b, &all.at[i]))
 			continue;
 		phrase_say(&words, "%s%.*s", words.size > 0 ? ", " : "", (int)all.at[i].size, all.at[i].at);
 		if (column != NULL)
 			phrase_say(&words, " (%s)", column);
 	}
 	diff_items_free(&all);
-	diff_items_free(&without);
+	diff_items_free(&a);
+	diff_items_free(&b);
 	return words.at;
 }
 
@@ -46,23 +47,25 @@ static void say_one(struct script *script, const char *prefix, const char *what,
 		    strncmp(what, "GRANT", 5) == 0 ? "TO" : "FROM", role, ending);
 }
 
-/* What is revoked is what PostgreSQL would give by itself; so it is given back by granting it. */
+/* What is revoked is what PostgreSQL would give by itself; so it is given back by granting it. A privilege
+ * that is taken takes its grant option along, and one that is granted with it needs no second word. */
 static void change(struct script *script, const char *prefix, const char *on, const char *role,
     const char *column, struct privileges from, struct privileges to)
 {
-	char *taken = less(from.given, to.given, column),
-	     *taken_back = less(to.revoked, from.revoked, column);
-	char *less_option = less(from.passed_on, to.passed_on, column);
-	char *given = less(to.given, from.given, column),
-	     *given_back = less(from.revoked, to.revoked, column);
-	char *more_option = less(to.passed_on, from.passed_on, column);
+	char *gone = less(from.given, to.given, NULL, NULL);
+	char *taken = less(from.given, to.given, NULL, column);
+	char *taken_back = less(to.revoked, from.revoked, NULL, column);
+	char *less_option = less(from.passed_on, to.passed_on, gone, column);
+	char *given = less(to.given, from.given, to.passed_on, column);
+	char *given_back = less(from.revoked, to.revoked, to.passed_on, column);
+	char *more_option = less(to.passed_on, from.passed_on, NULL, column);
 	say_one(script, prefix, "REVOKE", taken, on, role, "");
 	say_one(script, prefix, "REVOKE", taken_back, on, role, "");
-	if (less_option != NULL && taken == NULL)
-		say_one(script, prefix, "REVOKE GRANT OPTION FOR", less_option, on, role, "");
+	say_one(script, prefix, "REVOKE GRANT OPTION FOR", less_option, on, role, "");
 	say_one(script, prefix, "GRANT", given, on, role, "");
 	say_one(script, prefix, "GRANT", given_back, on, role, "");
 	say_one(script, prefix, "GRANT", more_option, on, role, " WITH GRANT OPTION");
+	mem_free(&gone);
 	mem_free(&taken);
 	mem_free(&taken_back);
 	mem_free(&less_option);

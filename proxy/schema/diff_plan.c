@@ -144,6 +144,8 @@ static bool lets_go(const struct part *part)
 	if (part->fate != FATE_ALTER)
 		return false;
 	switch (diff_either(part)->kind) {
+	case DESCRIBE_EXTENSION:
+		return true; /* it moves to another schema */
 	case DESCRIBE_COLUMN:
 		return diff_changed(part, "type") || diff_changed(part, "collation") ||
 		    diff_changed(part, "generated");
@@ -211,6 +213,27 @@ static void follow(struct diff_plan *plan, const struct dependents *all, unsigne
 	plan->parts[start].holder = holder->from;
 }
 
+static bool needs_moving(const struct diff_plan *plan, const struct described *object, bool of_to)
+{
+	for (unsigned i = 0; i < object->need_count; i++)
+		if (object->needs[i]->kind == DESCRIBE_EXTENSION &&
+		    diff_plan_part(plan, object->needs[i], of_to)->fate == FATE_ALTER)
+			return true;
+	return false;
+}
+
+/* An extension that moves to another schema takes along what uses it: only the names in their texts change.
+ */
+static void follow_extensions(struct diff_plan *plan)
+{
+	for (unsigned i = 0; i < plan->part_count; i++) {
+		struct part *part = &plan->parts[i];
+		if (part->fate == FATE_ALTER || part->fate == FATE_REPLACE)
+			part->muted |=
+			    needs_moving(plan, part->from, false) && needs_moving(plan, part->to, true);
+	}
+}
+
 /* SET DEFAULT on a parent goes down to its children: where one has another and keeps it, it is set again. */
 static void keep_over_new(
     struct diff_plan *plan, const struct described *object, const struct described *need, void *arg)
@@ -251,11 +274,13 @@ struct diff_plan *diff_plan_new(const struct description *from, const struct des
 		else if (part->from != NULL && part->to != NULL && !described_equal(part->from, part->to))
 			part->fate = diff_fate(plan, part);
 	}
+	follow_extensions(plan);
 	struct dependents all = find_dependents(plan);
 	unsigned *stack = mem_alloc((plan->part_count + 1) * sizeof(unsigned));
 	for (unsigned i = 0; i < plan->part_count; i++)
-		if (plan->parts[i].fate == FATE_DROP || plan->parts[i].fate == FATE_REPLACE ||
-		    plan->parts[i].fate == FATE_ALTER)
+		if (!plan->parts[i].muted &&
+		    (plan->parts[i].fate == FATE_DROP || plan->parts[i].fate == FATE_REPLACE ||
+			plan->parts[i].fate == FATE_ALTER))
 			follow(plan, &all, i, stack);
 	for (unsigned i = 0; i < description_count(to); i++)
 		diff_plan_needs(plan, description_at(to, i), true, keep_over_new, NULL);

@@ -203,11 +203,39 @@ static void texts_settle(void **state)
 	    {"(ARRAY[1, 2", NULL},
 	    {"(ARRAY[", NULL},
 	    {"(ARRAY[])::text[]", NULL},
+	    {"CHECK ((((a >= 1) AND (a <= 5)) AND (b = 'x AND y'::text)))",
+		"CHECK (((a >= 1) AND (a <= 5) AND (b = 'x AND y'::text)))"},
+	    {"(((a AND b) AND c) AND d)", "(a AND b AND c AND d)"},
+	    {"((a OR b) OR c)", "(a OR b OR c)"},
+	    {"((a OR b) AND c)", NULL},
+	    {"(a AND (b AND c))", NULL},
+	    {"((a = 'x AND y'::text) AND (c))", NULL},
+	    {"((\"a AND b\") AND c)", NULL},
+	    {"((a", NULL},
 	    {"'open", NULL},
 	    {"", NULL},
 	};
 	for (size_t i = 0; i < sizeof(table) / sizeof(table[0]); i++) {
 		char *settled = describe_settled(table[i].text);
+		assert_string_equal(settled, table[i].settled != NULL ? table[i].settled : table[i].text);
+		mem_free(&settled);
+	}
+}
+
+static void statistics_settle(void **state)
+{
+	(void)state;
+	static const struct {
+		const char *text, *settled; /* NULL: as it is */
+	} table[] = {
+	    {"CREATE STATISTICS public.s (mcv) ON b, f(a, 1), \"z, y\" FROM public.t",
+		"CREATE STATISTICS public.s (mcv) ON \"z, y\", b, f(a, 1) FROM public.t"},
+	    {"CREATE STATISTICS public.s ON a FROM public.t", NULL},
+	    {"nonsense", NULL},
+	    {" FROM ON ", NULL},
+	};
+	for (size_t i = 0; i < sizeof(table) / sizeof(table[0]); i++) {
+		char *settled = describe_settled_statistics(table[i].text);
 		assert_string_equal(settled, table[i].settled != NULL ? table[i].settled : table[i].text);
 		mem_free(&settled);
 	}
@@ -250,6 +278,7 @@ int main(void)
 	    cmocka_unit_test(differences_are_read),
 	    cmocka_unit_test(long_values_are_cut_between_characters),
 	    cmocka_unit_test(texts_settle),
+	    cmocka_unit_test(statistics_settle),
 	    cmocka_unit_test(names_come_apart),
 	    cmocka_unit_test(every_kind_has_a_statement),
 	};
