@@ -194,6 +194,7 @@ static void rehearse_steps(struct rehearse *r)
 		if (again && r->scratch != NULL && i + 1 < r->plan.count)
 			goes_on = replay(r, i);
 	}
+	rehearse_moment_free(&r->at);
 	warn_end(&r->warn);
 	rehearse_facts_end(r);
 }

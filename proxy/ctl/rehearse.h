@@ -47,6 +47,13 @@ struct rehearse_migration {
 };
 void rehearse_migration_free(struct rehearse_migration *migration); /* leaves none */
 
+/* The schema at one moment, in both ways of looking at it. */
+struct rehearse_moment {
+	struct description *description;
+	struct surface *surface;
+};
+void rehearse_moment_free(struct rehearse_moment *moment); /* leaves none */
+
 struct rehearse {
 	struct migrate m;
 	/* options */
@@ -54,7 +61,6 @@ struct rehearse {
 	bool data, strict, yes, up_only, accept_changed;
 	int late; /* enum plan_late */
 
-	const char *skip;             /* the version table that is left out of descriptions; or NULL */
 	struct locks_relations sizes; /* of the real database: rows and bytes, by name */
 	struct scratch *scratch;      /* NULL with --on */
 	struct pq_now *pq;            /* into where it is done: the scratch's, or m.pq */
@@ -62,6 +68,7 @@ struct rehearse {
 	struct plan plan;
 	char *copy_warning; /* the copy is not whole: pg_restore's words; or NULL */
 
+	struct rehearse_moment at; /* before the next step, where it is known */
 	struct warn_run *warn;
 	struct warn_facts facts;
 	struct rehearse_facts *known; /* answers of the last questions */
@@ -100,6 +107,8 @@ bool rehearse_migration_run(
     struct rehearse *r, const struct plan_step *step, struct rehearse_migration *out, bool *again);
 
 /* ---- rehearse_show.c, rehearse_json.c ---- */
+/* What it is at, for somebody who waits at a terminal; NULL: nothing more. */
+void rehearse_show_at(const struct rehearse *r, const char *what, const char *revision);
 void rehearse_show_begin(const struct rehearse *r);
 void rehearse_show_migration(const struct rehearse *r, const struct rehearse_migration *migration);
 void rehearse_show_end(const struct rehearse *r);

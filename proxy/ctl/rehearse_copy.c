@@ -318,5 +318,8 @@ bool rehearse_copy(struct rehearse *r)
 	r->pq = scratch_pq(r->scratch);
 	r->dsn = r->m.dsn;
 	r->dbname = scratch_name(r->scratch);
-	return pipe_it(r) && copy_settings(r);
+	rehearse_show_at(r, "copying", r->data ? "schema and data" : "the schema");
+	bool copied = pipe_it(r) && copy_settings(r);
+	rehearse_show_at(r, NULL, NULL);
+	return copied;
 }

@@ -16,13 +16,7 @@ void rehearse_migration_free(struct rehearse_migration *migration)
 	*migration = (struct rehearse_migration){.step = NULL};
 }
 
-/* The schema at one moment, in both ways of looking at it. */
-struct moment {
-	struct description *description;
-	struct surface *surface;
-};
-
-static void moment_free(struct moment *moment)
+void rehearse_moment_free(struct rehearse_moment *moment)
 {
 	description_free(&moment->description);
 	surface_free(&moment->surface);
@@ -33,20 +27,29 @@ static const char *cell(const void *handle, unsigned row, unsigned column)
 	return pq_rows_at(handle, row, column);
 }
 
-/* False: said. */
-static bool take_moment(struct rehearse *r, struct moment *out)
+/* NULL: said. */
+static struct description *describe(struct rehearse *r)
 {
 	struct pq_now_error error = {.position = 0};
-	struct pq_rows rows;
+	struct description *description = describing(r->pq, NULL, &error);
 
-	*out = (struct moment){.description = describing(r->pq, r->skip, &error)};
-	r->broken = out->description == NULL;
-	if (out->description == NULL) {
+	if (description == NULL) {
+		r->broken = true;
 		if (!rehearse_interrupted(r))
 			migrate_fails_by(&r->m, "the schema could not be read", &error);
 		pq_now_error_free(&error);
-		return false;
 	}
+	return description;
+}
+
+/* Looks in both ways. False: said. */
+static bool take_moment(struct rehearse *r, struct rehearse_moment *out)
+{
+	struct pq_rows rows;
+
+	*out = (struct rehearse_moment){.description = describe(r)};
+	if (out->description == NULL)
+		return false;
 	if (pq_now_ask(r->pq, surface_sql, NULL, 0, &rows)) {
 		const struct reader_rows view = {rows.rows, rows.columns, cell, &rows};
 		out->surface = surface_read(&view);
@@ -56,8 +59,8 @@ static bool take_moment(struct rehearse *r, struct moment *out)
 	pq_rows_free(&rows);
 	r->broken = out->surface == NULL;
 	if (r->broken)
-		moment_free(out);
-	return out->surface != NULL;
+		rehearse_moment_free(out);
+	return !r->broken;
 }
 
 static unsigned warnings_of(const struct rehearse_migration *migration)
@@ -103,24 +106,25 @@ static void keep_what_blocks(struct warnings *warnings)
 
 /* What a section that failed has left: nothing where it was in a transaction. */
 static bool is_where_it_was(
-    struct rehearse *r, const struct rehearse_section *section, const struct moment *was)
+    struct rehearse *r, const struct rehearse_section *section, const struct rehearse_moment *was)
 {
-	struct moment is;
+	struct description *is;
 	if (section->interrupted || section->lost)
 		return false;
 	if (!section->outside)
 		return true;
-	if (!take_moment(r, &is))
+	is = describe(r);
+	if (is == NULL)
 		return false;
-	struct describe_texts differences = describe_differences(is.description, was->description);
+	struct describe_texts differences = describe_differences(is, was->description);
 	bool same = differences.count == 0;
 	describe_texts_free(&differences);
-	moment_free(&is);
+	description_free(&is);
 	return same;
 }
 
-static void compare_clients(
-    struct rehearse_migration *migration, const struct moment *before, const struct moment *after)
+static void compare_clients(struct rehearse_migration *migration, const struct rehearse_moment *before,
+    const struct rehearse_moment *after)
 {
 	bool marked = migration->step->migration->compatible;
 	migration->losses = surface_compare(before->surface, after->surface);
@@ -148,55 +152,64 @@ static bool needs_no_hold(const struct rehearse_migration *migration)
 
 /* From `before` it went up to `after`: back, and up again. True: it is at `after` now. */
 static bool back_and_forth(struct rehearse *r, struct rehearse_migration *migration,
-    const struct moment *before, const struct moment *after)
+    const struct rehearse_moment *before, const struct rehearse_moment *after)
 {
 	const struct plan_step *step = migration->step;
 	const struct catalog_section *down = &step->migration->down;
 	struct warn_run *warn = warn_begin(&r->facts);
-	struct moment now;
+	struct description *now;
 
+	rehearse_show_at(r, "down", step->revision);
 	rehearse_section_run(r, down, rehearse_is_outside(down), warn, &migration->down);
 	warn_end(&warn);
 	keep_what_blocks(&migration->down.warnings);
 	if (!migration->down.ok)
 		return is_where_it_was(r, &migration->down, after);
-	if (!take_moment(r, &now))
+	now = describe(r);
+	if (now == NULL)
 		return false;
-	migration->left = describe_differences(now.description, before->description);
-	moment_free(&now);
+	migration->left = describe_differences(now, before->description);
+	description_free(&now);
+	rehearse_show_at(r, "up again", step->revision);
 	rehearse_section_run(r, step->section, step->outside, NULL, &migration->again);
-	if (!migration->again.ok || !take_moment(r, &now))
+	now = migration->again.ok ? describe(r) : NULL;
+	if (now == NULL)
 		return false;
-	migration->different = describe_differences(now.description, after->description);
-	moment_free(&now);
+	migration->different = describe_differences(now, after->description);
+	description_free(&now);
 	return migration->different.count == 0;
 }
 
 bool rehearse_migration_run(
     struct rehearse *r, const struct plan_step *step, struct rehearse_migration *out, bool *again)
 {
-	struct moment before, after;
+	struct rehearse_moment after;
 	bool goes_on = false;
 
 	*again = false;
 	*out = (struct rehearse_migration){.step = step, .verdict = REHEARSE_SKIPPED};
 	out->has_down = step->kind == PLAN_UP && step->migration->down.file != NULL;
-	if (!take_moment(r, &before))
+	/* Where the step before it went well, that is where it is. */
+	if (r->at.description == NULL && !take_moment(r, &r->at))
 		return false;
+	rehearse_show_at(r, "up", step->revision);
 	rehearse_section_run(r, step->section, step->outside, r->warn, &out->up);
 	if (out->up.ok && take_moment(r, &after)) {
 		if (step->kind == PLAN_UP)
-			compare_clients(out, &before, &after);
+			compare_clients(out, &r->at, &after);
 		out->needs_no_hold = step->kind == PLAN_UP && needs_no_hold(out);
 		goes_on = true;
 		if (out->has_down && !r->up_only) {
-			goes_on = back_and_forth(r, out, &before, &after);
+			goes_on = back_and_forth(r, out, &r->at, &after);
 			/* Up it went once: from a new copy the rest can be reached. */
 			*again = !goes_on;
 		}
-		moment_free(&after);
+		rehearse_moment_free(&r->at);
+		r->at = after;
 	}
-	moment_free(&before);
+	if (!goes_on)
+		rehearse_moment_free(&r->at);
+	rehearse_show_at(r, NULL, NULL);
 	judge(r, out);
 	return goes_on;
 }

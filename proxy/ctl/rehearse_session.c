@@ -23,7 +23,7 @@ static void on_pause(evutil_socket_t fd, short what, void *arg);
 struct link {
 	struct rehearse_session *session;
 	struct pq *pq;
-	bool opened;
+	bool opened, closed;
 };
 struct rehearse_session {
 	struct rehearse_session_request request;
@@ -75,6 +75,7 @@ static void on_closed(struct pq *pq, const char *sqlstate, const char *message, 
 	struct rehearse_session *s = link->session;
 	(void)pq;
 	link->opened = false;
+	link->closed = true;
 	/* Without the second connection some locks are not seen, and that is all. */
 	if (link == &s->work) {
 		mem_free(&s->lost);
@@ -110,8 +111,7 @@ static void open_link(struct rehearse_session *s, struct link *link)
 	    .handlers = {.opened = on_opened, .closed = on_closed},
 	    .arg = link,
 	});
-	while (!link->opened && s->lost == NULL && !s->cancelled &&
-	    !(link == &s->watch && !pq_is_open(s->work.pq)))
+	while (!link->opened && !link->closed && s->lost == NULL && !s->cancelled)
 		event_base_loop(s->base, EVLOOP_ONCE);
 }
 

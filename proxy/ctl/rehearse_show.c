@@ -2,7 +2,9 @@
  * safe. */
 #include <inttypes.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "base/clock.h"
 #include "base/mem.h"
@@ -14,6 +16,17 @@
 static char *in_time(int64_t ns)
 {
 	return page_duration(ns / CLOCK_MS);
+}
+
+void rehearse_show_at(const struct rehearse *r, const char *what, const char *revision)
+{
+	const char *terminal = getenv("TERM");
+	if (r->m.json || !isatty(STDERR_FILENO) || terminal == NULL || strcmp(terminal, "dumb") == 0)
+		return;
+	fputs("\r\033[K", stderr);
+	if (what != NULL)
+		fprintf(stderr, "%s %s ...", what, revision);
+	fflush(stderr);
 }
 
 void rehearse_show_begin(const struct rehearse *r)

@@ -251,6 +251,30 @@ def test_what_is_recorded_is_where_it_begins(project):
     assert code == 2
 
 
+def test_after_real_upgrades(cluster, dbname):
+    """With a ledger there, which is copied too and plays no part: what is applied stays as it is, what is pending is rehearsed."""
+    project = Project(cluster, dbname, SHOP)
+    project.write("0001_a.sql", "ALTER TABLE orders ADD a int;", "ALTER TABLE orders DROP a;")
+    upgraded = subprocess.run([binary(), "upgrade", "--url", project.url(), "--dir", project.dir], stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
+                              text=True, env=project.environment(), timeout=60)
+    assert upgraded.returncode == 0, upgraded.stdout
+    project.write("0002_b.sql", "ALTER TABLE orders RENAME a TO b;", "ALTER TABLE orders RENAME b TO a;")
+    ledger = "SELECT (SELECT array_agg(head) FROM headgate.head), (SELECT count(*) FROM headgate.run), (SELECT count(*) FROM headgate.step)"
+    before = cluster.sql(ledger, dbname)
+    for options in ((), ("--data",)):
+        steps, _ = project.json(*options)
+        assert list(steps) == ["0002"]
+        assert steps["0002"]["clients"] == {"of": "0001", "contradicted": False, "suggested": False, "lose": ["column public.orders.a is gone"],
+                                            "may_lose": []}
+    assert cluster.sql(ledger, dbname) == before
+    assert scratches(cluster) == []
+    # a file that was changed since it was applied is refused, as upgrade refuses it
+    project.write("0001_a.sql", "ALTER TABLE orders ADD other int;", "")
+    code, _, err = project.run()
+    assert code == 1 and "0001_a.sql" in err
+    assert project.run("--accept-changed")[0] == 0
+
+
 def test_repeatable_migrations_go_up_only(project):
     for name, text in (("V1__a.sql", "CREATE TABLE a (a int);"), ("R__view.sql", "CREATE OR REPLACE VIEW a_view AS SELECT * FROM a;")):
         with open(os.path.join(project.dir, name), "w") as f:
