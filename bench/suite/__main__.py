@@ -8,7 +8,7 @@ import signal
 import sys
 import time
 
-from . import counting, memory, pgbench, plot, traffic, variants
+from . import counting, memory, migrate, pgbench, plot, traffic, variants
 from .children import Failure
 from .rig import Rig
 from .targets import Targets
@@ -27,6 +27,7 @@ SECTIONS = {
     "memory": (f"Memory of {memory.SESSIONS:,} idle sessions", memory.memory, "pgbouncer-session", None, False),
     "syscalls": ("System calls per transaction", counting.syscalls, None, None, False),
     "instructions": ("User-space instructions (callgrind)", counting.instructions, "pgbouncer-session", (), False),
+    "migrate": (f"{migrate.FILES:,} migrations (direct: psql)", migrate.migrate, "direct", None, False),
 }
 
 

@@ -1,5 +1,6 @@
 """What headgate has to show, beside its peers in the same run: one line a target, with the figure it is held to."""
 
+from . import migrate
 from .results import markdown, number
 
 SESSION, TRANSACTION = "pgbouncer-session", "pgbouncer-transaction"
@@ -52,6 +53,9 @@ class Targets:
             self._figure("instructions", protocol, "instructions per transaction", limit)
             for group in ("receives", "sends", "waits"):
                 self._figure("syscalls", protocol, group, 2.05)
+        for case in (migrate.FREE, migrate.HELD):
+            self._ratio("migrate", case, "direct", "time", 1.5)
+        self._figure("migrate", migrate.READ, "time", 1, unit=" s")
         self._figure("refuse", "wrong head", "refusals per second of CPU", 10000, at_most=False)
         self._figure("refuse", "wrong head", "server sessions made", 0)
         self._figure("refuse", "wrong head", "ended otherwise", 0)
