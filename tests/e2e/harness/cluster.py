@@ -183,7 +183,7 @@ class Cluster:
         """Runs as superuser over the unix socket, one transaction a statement; returns rows as tuples of text."""
         import psycopg2
 
-        connection = psycopg2.connect(host=self.socket, port=self.port, user=user, dbname=dbname)
+        connection = psycopg2.connect(host=self.socket, port=self.port, user=user, dbname=dbname, application_name="harness")
         try:
             connection.autocommit = True
             with connection.cursor() as cursor:
@@ -230,4 +230,4 @@ class Cluster:
     def backends(self, dbname, but=""):
         """Client backends of one database other than ours and the proxy's control link."""
         return int(self.value("SELECT count(*) FROM pg_stat_activity WHERE backend_type = 'client backend' AND datname = "
-                              f"'{dbname}' AND application_name NOT LIKE 'headgate%' AND pid <> pg_backend_pid() {but}"))
+                              f"'{dbname}' AND application_name NOT LIKE 'headgate%' AND application_name <> 'harness' {but}"))
