@@ -18,9 +18,12 @@ struct conductor conductor_self(void)
 	char *user = entry != NULL ? mem_strdup(entry->pw_name) : mem_printf("uid %u", (unsigned)getuid());
 	if (gethostname(host, sizeof(host) - 1) != 0)
 		snprintf(host, sizeof(host), "?");
+	const char *said = getenv("HEADGATE_WHO");
 	bool called = getuid() == 0 && sudo != NULL && sudo[0] != '\0';
+	if (said == NULL || said[0] == '\0')
+		said = called ? sudo : user;
 	return (struct conductor){
-	    .who = mem_printf("%s@%s", called ? sudo : user, host),
+	    .who = mem_printf("%.200s@%s", said, host),
 	    .os_user = user,
 	    .host = mem_strdup(host),
 	};

@@ -7,7 +7,7 @@
 
 /* For the ledger. Owned. */
 struct conductor {
-	char *who;     /* "ann@build7"; with sudo, who called it */
+	char *who;     /* "ann@build7"; $HEADGATE_WHO where it is set; with sudo, who called it */
 	char *os_user; /* of the process */
 	char *host;
 };

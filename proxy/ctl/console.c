@@ -212,6 +212,11 @@ static void cancel(struct wire *wire, uint32_t pid, uint32_t key, void *arg)
 	for (struct connection *c = from->console->connections; c; c = c->next) {
 		if (c->dead || !wire_key_is(c->wire, pid, key) || !wire_busy(c->wire))
 			continue;
+		if (c->upgrade) {
+			/* answered when it has ended, by its result */
+			console_upgrade_cancel(c);
+			return;
+		}
 		console_abandon(c, "its order was cancelled");
 		wire_fail(c->wire,
 		    &(struct reply_error){.severity = "ERROR",
@@ -316,6 +321,7 @@ void console_free(struct console **at)
 	for (struct connection *c = console->connections; c; c = c->next)
 		connection_close(c);
 	reap(-1, 0, console);
+	console_upgrades_free(console);
 	event_free(console->reaper);
 	mem_free(&console->guests);
 	mem_free(at);
@@ -409,6 +415,7 @@ void console_hold_news(struct console *console, const struct hold_news *news)
 void console_stopping(struct console *console)
 {
 	console->stopping = true;
+	console_upgrades_stop(console);
 	for (struct connection *c = console->connections; c; c = c->next) {
 		if (c->dead || !c->hold)
 			continue;

@@ -26,8 +26,7 @@ static struct keepers *keepers_of(const struct connection *connection)
 	return connection->console->house->keepers;
 }
 
-/* The database a statement names: as written, and a bare name in lower case too. NULL: an error was sent. */
-static struct keeper *named_keeper(struct connection *connection, const struct statement *statement)
+struct keeper *console_keeper(struct connection *connection, const struct statement *statement)
 {
 	char name[STATEMENT_DATABASE], message[160];
 	struct keeper *keeper = keepers_find(keepers_of(connection), statement->database);
@@ -52,7 +51,7 @@ static struct keeper **chosen(
 	struct keeper **list = mem_zalloc((keepers_count(keepers) + 1) * sizeof(struct keeper *));
 	*count = 0;
 	if (statement->database[0]) {
-		list[0] = named_keeper(connection, statement);
+		list[0] = console_keeper(connection, statement);
 		*count = list[0] ? 1 : 0;
 		return list;
 	}
@@ -102,6 +101,7 @@ void console_abandon(struct connection *connection, const char *why)
 	if (wait && !(connection->dead && wait->id != connection->id))
 		undo(connection, wait, why);
 	hold_wait_free(&wait);
+	console_upgrade_left(connection);
 }
 
 static void add_held_row(struct hold_wait *wait, const struct hold_news *news)

@@ -430,6 +430,43 @@ static enum statement_found parse_hold(
 	}
 }
 
+static enum statement_found parse_upgrade(
+    struct tokens *tokens, struct statement *out, struct statement_error *error)
+{
+	static const char *const own[] = {"to", "reason", "dry", NULL};
+	if (!parse_database(tokens, own, out, error))
+		return STATEMENT_WRONG;
+	for (;;) {
+		unsigned before = tokens->next;
+		const struct token *token;
+		if (accept_word(tokens, "to")) {
+			token = peek(tokens);
+			if (!token || token->kind == TOKEN_SYMBOL)
+				return wrong(error, "42601", "TO needs a target: head, or a revision",
+				    "In single quotes when it has more than letters, digits and _ . -: TO "
+				    "'+1'.");
+			if (!unquote(token, out->target, sizeof out->target) || !out->target[0])
+				return wrong(
+				    error, "42601", "the target is empty or longer than 199 bytes", NULL);
+			tokens->next++;
+		} else if (accept_word(tokens, "reason")) {
+			token = peek(tokens);
+			if (!token || token->kind != TOKEN_STRING)
+				return wrong(error, "42601", "REASON needs a text in single quotes", NULL);
+			if (!unquote(token, out->reason, sizeof out->reason))
+				return wrong(error, "42601", "the reason is longer than 199 bytes", NULL);
+			tokens->next++;
+		} else if (accept_word(tokens, "dry")) {
+			if (!accept_word(tokens, "run"))
+				return wrong(error, "42601", "DRY needs RUN behind it",
+				    command_rows[COMMAND_UPGRADE].synopsis);
+			out->dry_run = true;
+		}
+		if (tokens->next == before)
+			return expected_end(tokens, COMMAND_UPGRADE, error);
+	}
+}
+
 static enum statement_found parse_command(
     enum command command, struct tokens *tokens, struct statement *out, struct statement_error *error)
 {
@@ -440,6 +477,8 @@ static enum statement_found parse_command(
 		return wrong(error, "42601", "the command is too long", NULL);
 	if (command == COMMAND_HOLD)
 		return parse_hold(tokens, out, error);
+	if (command == COMMAND_UPGRADE)
+		return parse_upgrade(tokens, out, error);
 	if (command == COMMAND_RELEASE) {
 		if (!parse_database(tokens, force, out, error))
 			return STATEMENT_WRONG;

@@ -26,6 +26,7 @@ enum command {
 
 #define STATEMENT_DATABASE 64  /* with its NUL, as PostgreSQL's NAMEDATALEN */
 #define STATEMENT_REASON   200 /* with its NUL */
+#define STATEMENT_TARGET   200 /* with its NUL */
 
 /* A plain value. Strings that are not there are "". */
 struct statement {
@@ -37,6 +38,8 @@ struct statement {
 	enum conf_on_timeout on_timeout;
 	char reason[STATEMENT_REASON];
 	bool detached, force, immediate;
+	char target[STATEMENT_TARGET];
+	bool dry_run;
 	/* A courtesy's answer. column NULL: no row. Static. */
 	const char *tag, *column, *value;
 	char transaction; /* what the connection's transaction status becomes: 'I' or 'T'; 0: as before */

@@ -36,6 +36,9 @@ struct runs_gather {
 	struct event *deadline;
 };
 
+/* An UPGRADE: `headgate upgrade` as a child of ours. Outlives its connection, as a run does its terminal. */
+struct upgrade_order;
+
 struct connection {
 	struct connection *next;
 	struct console *console;
@@ -52,6 +55,7 @@ struct connection {
 	struct hold_wait *hold;
 	struct roll *roll;
 	struct runs_gather *runs;
+	struct upgrade_order *upgrade;
 	enum command roll_for;
 };
 
@@ -62,6 +66,7 @@ struct console {
 	struct guest *guests;
 	unsigned guest_count;
 	struct connection *connections;
+	struct upgrade_order *upgrades;
 	uint64_t last_id; /* of connections and orders: never used twice */
 	struct event *reaper;
 	bool stopping;
@@ -78,5 +83,15 @@ unsigned console_columns(enum command command, const char *const **names);
  * is not complete ends. */
 void console_abandon(struct connection *connection, const char *why);
 void console_hold_told(struct connection *connection, const struct hold_news *news);
+
+/* The gate that a statement names: as written, and a bare name in lower case too. NULL: an error was sent. */
+struct keeper *console_keeper(struct connection *connection, const struct statement *statement);
+/* console_upgrade.c. Its connection leaves, and the run goes on without it; or its statement was cancelled:
+ * the run is asked to end, and tells how it did. */
+void console_upgrade_left(struct connection *connection);
+void console_upgrade_cancel(struct connection *connection);
+/* The process leaves: all are asked to end; all are killed. */
+void console_upgrades_stop(struct console *console);
+void console_upgrades_free(struct console *console);
 
 #endif

@@ -21,6 +21,7 @@ static const char *const version_columns[] = {"version"};
 static const char *const help_columns[] = {"command", "who", "what"};
 static const char *const hold_columns[] = {"database", "clients", "ms"};
 static const char *const release_columns[] = {"database", "owner", "held"};
+static const char *const upgrade_columns[] = {"database", "outcome", "run", "from", "to", "steps", "text"};
 
 #define COUNT(array) (unsigned)(sizeof(array) / sizeof *(array))
 
@@ -46,6 +47,7 @@ unsigned console_columns(enum command command, const char *const **names)
 	    [COMMAND_SHOW_HELP] = {help_columns, COUNT(help_columns)},
 	    [COMMAND_HOLD] = {hold_columns, COUNT(hold_columns)},
 	    [COMMAND_RELEASE] = {release_columns, COUNT(release_columns)},
+	    [COMMAND_UPGRADE] = {upgrade_columns, COUNT(upgrade_columns)},
 	};
 	if (command == COMMAND_SHOW_RUNS)
 		return runs_columns(names);

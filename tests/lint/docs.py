@@ -124,7 +124,8 @@ for name, synopsis in rows:
         complain(PAGE, f"{name}: the synopsis lacks {', '.join(sorted(missing))}")
 columns = {f"SHOW {name.upper()}": re.findall(r'"(\w+)"', names) for name, names in
            re.findall(r"^static const char \*const (\w+)_columns\[\] = \{(.*?)\};", text("proxy/ctl/console_show.c"), re.M | re.S)}
-columns["HOLD"], columns["RELEASE"] = columns.pop("SHOW HOLD", []), columns.pop("SHOW RELEASE", [])
+for order in ("HOLD", "RELEASE", "UPGRADE"):
+    columns[order] = columns.pop(f"SHOW {order}", [])
 runs = re.search(r"link_runs_names\[[^]]*\] = \{(.*?)\};", text("proxy/schema/link.c"), re.S)
 columns["SHOW RUNS"] = ["database", *re.findall(r'"(\w+)"', runs[1] if runs else "")]
 for name, real in columns.items():

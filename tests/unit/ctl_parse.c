@@ -100,6 +100,27 @@ static void test_hold(void **state)
 	assert_false(parsed("SHUTDOWN").immediate);
 }
 
+static void test_upgrade(void **state)
+{
+	(void)state;
+	struct statement s = parsed("UPGRADE");
+	assert_int_equal(s.command, COMMAND_UPGRADE);
+	assert_string_equal(s.database, "");
+	assert_string_equal(s.target, "");
+	assert_false(s.dry_run);
+	s = parsed("upgrade my-db to 2024.1_x reason 'it''s time' dry run;");
+	assert_string_equal(s.database, "my-db");
+	assert_string_equal(s.target, "2024.1_x");
+	assert_string_equal(s.reason, "it's time");
+	assert_true(s.dry_run);
+	s = parsed("UPGRADE \"to\" DRY RUN TO '+1'");
+	assert_string_equal(s.database, "to");
+	assert_true(s.database_quoted);
+	assert_string_equal(s.target, "+1");
+	assert_true(s.dry_run);
+	assert_string_equal(parsed("UPGRADE TO 'a@head,b@head'").target, "a@head,b@head");
+}
+
 static void test_courtesies(void **state)
 {
 	(void)state;
@@ -118,6 +139,12 @@ static void test_wrong(void **state)
 	static const struct {
 		const char *text, *sqlstate, *hint; /* hint: what it must hold */
 	} rows[] = {
+	    {"UPGRADE TO", "42601", "TO '+1'"},
+	    {"UPGRADE TO +1", "42601", "TO '+1'"},
+	    {"UPGRADE TO ''", "42601", ""},
+	    {"UPGRADE DRY", "42601", "UPGRADE [database] [TO target]"},
+	    {"UPGRADE REASON why", "42601", ""},
+	    {"UPGRADE a b", "42601", "UPGRADE [database]"},
 	    {"SHOW GATE", "42601", "SHOW GATES"},
 	    {"SHOW CLIENT", "42601", "SHOW CLIENTS"},
 	    {"HOLT shop", "42601", "HOLD"},
@@ -202,6 +229,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 	    cmocka_unit_test(test_names),
 	    cmocka_unit_test(test_hold),
+	    cmocka_unit_test(test_upgrade),
 	    cmocka_unit_test(test_courtesies),
 	    cmocka_unit_test(test_wrong),
 	    cmocka_unit_test(test_several),
