@@ -16,17 +16,14 @@ static const char help[] =
     "       headgate stamp --purge [OPTION]...\n"
     "\n"
     "Records that a database is at TARGET, with all that comes before it applied, and runs nothing: for a "
-    "database "
-    "whose schema\n"
-    "is there already, as when it was made before headgate came. The ledger is made where it is missing, and "
-    "the "
-    "graph is\n"
-    "published. Branches that TARGET does not lie on stay as they are recorded.\n"
+    "database whose\n"
+    "schema is there already, as when it was made before headgate came. The ledger is made where it is "
+    "missing, and the\n"
+    "graph is published. Branches that TARGET does not lie on stay as they are recorded.\n"
     "\n"
     "TARGET is head, heads, a revision or a unique beginning of one, a label, BRANCH@head, or base: nothing; "
-    "several "
-    "are joined\n"
-    "by a comma.\n"
+    "several are\n"
+    "joined by a comma.\n"
     "\n"
     "      --purge            forget first what is recorded, known to this folder or not\n"
     "  -m, --message WHY      why; kept in the ledger\n" MIGRATE_HELP "\n"
@@ -44,12 +41,21 @@ struct stamp {
 	struct graph_places applied; /* and what these heads have */
 };
 
-/* heads that lie on another's way, before it or behind it, are one line of history. */
-static bool related(const struct graph *graph, const char *a, size_t a_size, const struct heads *b)
+/* Does it lie on the way of one of these, before it or behind it? Such heads are one line of history. */
+static bool related(const struct graph *graph, const char *a, size_t a_size, const struct heads *others)
 {
 	struct heads one = heads_none();
-	const char *why;
-	bool is = heads_add(&one, a, a_size, &why) && graph_relate(graph, &one, b) != GRAPH_UNKNOWN;
+	const char *why, *text = others->text;
+	bool is = false;
+	if (!heads_add(&one, a, a_size, &why))
+		return false;
+	while (!is && text != NULL && *text != '\0') {
+		size_t n = strcspn(text, "+");
+		struct heads other = heads_none();
+		is = heads_add(&other, text, n, &why) && graph_relate(graph, &one, &other) != GRAPH_UNKNOWN;
+		heads_free(&other);
+		text += n + (text[n] == '+');
+	}
 	heads_free(&one);
 	return is;
 }

@@ -118,6 +118,8 @@ bool migrate_goes_to(struct migrate *m, const char *url, const char *from);
 bool migrate_section(struct migrate *m);
 /* Connects as who conducts runs. */
 bool migrate_connect(struct migrate *m);
+/* The database could not be reached, as was said already: one line more on what to do, where there is one. */
+void migrate_explain(struct migrate *m);
 /* What is recorded and applied; connects where that was not done. A database without a ledger is no error. */
 bool migrate_ledger(struct migrate *m);
 

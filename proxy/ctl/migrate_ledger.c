@@ -41,17 +41,22 @@ static const char *door_hint(const char *sqlstate)
 	return NULL;
 }
 
+static struct pq_now *dial(const struct migrate *m, struct pq_now_error *error)
+{
+	char application[64];
+	snprintf(application, sizeof(application), "headgate %s", m->command);
+	return pq_now_open(
+	    &(struct pq_now_request){.dsn = m->dsn, .dbname = m->dbname, .application = application}, error);
+}
+
 bool migrate_connect(struct migrate *m)
 {
+	struct pq_now_error error;
 	if (m->pq != NULL)
 		return true;
 	if (!migrate_section(m))
 		return false;
-	char application[64];
-	struct pq_now_error error;
-	snprintf(application, sizeof(application), "headgate %s", m->command);
-	m->pq = pq_now_open(
-	    &(struct pq_now_request){.dsn = m->dsn, .dbname = m->dbname, .application = application}, &error);
+	m->pq = dial(m, &error);
 	if (m->pq != NULL)
 		return true;
 	migrate_fails(
@@ -61,6 +66,17 @@ bool migrate_connect(struct migrate *m)
 		fprintf(stderr, "%s\n", hint);
 	pq_now_error_free(&error);
 	return false;
+}
+
+void migrate_explain(struct migrate *m)
+{
+	struct pq_now_error error = {.sqlstate = ""};
+	struct pq_now *pq = dial(m, &error);
+	const char *hint = pq == NULL ? door_hint(error.sqlstate) : NULL;
+	if (hint != NULL)
+		fprintf(stderr, "headgate %s: %s\n", m->command, hint);
+	pq_now_close(&pq);
+	pq_now_error_free(&error);
 }
 
 void migrate_ledger_free(struct migrate_ledger *ledger)

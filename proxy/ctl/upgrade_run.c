@@ -138,6 +138,8 @@ int upgrade_run(struct upgrade *u)
 	conducting_fill(&u->conducting, &section, section.migrations.deadline_ns, &run.request);
 	steps_show_begin(&run.show, m->command, migrate_database(m), m->json);
 	conducting_run(&run.request);
+	if (run.status == CLI_UNREACHABLE && !m->json)
+		migrate_explain(m);
 	mem_free(&published);
 	heads_free(&target);
 	conductor_free(&self);
