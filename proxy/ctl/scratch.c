@@ -1,6 +1,7 @@
 #include "scratch.h"
 
 #include <inttypes.h>
+#include <signal.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/random.h>
@@ -11,8 +12,16 @@
 /* "hgsc": the first half of the locks' key, the other is the random number of the name. */
 #define SCRATCH_LOCK "1751610211"
 
+/* The terminal has gone: as Ctrl-C, which net/pq_now hears. */
+static void on_hangup(int number)
+{
+	(void)number;
+	raise(SIGTERM);
+}
+
 struct scratch {
-	char *name; /* plain: letters, digits and underscores */
+	struct sigaction hangup; /* what was done about SIGHUP before */
+	char *name;              /* plain: letters, digits and underscores */
 	char *dsn, *owner_dbname, *application;
 	struct pq_now *owner; /* the caller's */
 	struct pq_now *pq;
@@ -118,6 +127,8 @@ struct scratch *scratch_make(const struct scratch_request *request, struct pq_no
 	scratch->dsn = mem_strdup(request->dsn);
 	scratch->application = mem_strdup(request->application);
 	scratch->name = mem_printf("headgate_scratch_%" PRId32 "_%s", pq_now_backend(request->owner), number);
+	sigaction(
+	    SIGHUP, &(struct sigaction){.sa_handler = on_hangup, .sa_flags = SA_RESTART}, &scratch->hangup);
 	sweep(request->owner);
 	if (lock(scratch, number, error) && create(scratch, error) && furnish(scratch, error))
 		return scratch;
@@ -175,6 +186,7 @@ bool scratch_drop(struct scratch **at, struct pq_now_error *error)
 	bool ok = scratch->owner_dbname == NULL || drop(scratch, error);
 	if (ok)
 		unlock(scratch);
+	sigaction(SIGHUP, &scratch->hangup, NULL);
 	mem_free(&scratch->name);
 	mem_free(&scratch->dsn);
 	mem_free(&scratch->owner_dbname);
