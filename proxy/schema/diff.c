@@ -38,21 +38,22 @@ static const struct diff_writer *const writers[DESCRIBE_KINDS] = {
 };
 
 /* What cannot be made anew or dropped, because something that holds data needs it. */
-static void leave(struct script *script, const struct diff_plan *plan, const struct part *part)
+static void leave(struct diff_script *script, const struct diff_plan *plan, const struct part *part)
 {
 	char *title = described_title(part->from), *holder = described_title(part->holder);
-	script_left(script,
+	diff_leave(script,
 	    part->fate == FATE_DROP ? "the %s should go, and the %s still needs it."
 				    : "the %s changes in a way for which it must be dropped and made anew, "
 				      "and the %s needs it meanwhile.",
 	    title, holder);
 	writers[part->from->kind]->drop(script, plan, part);
-	script_end_left(script);
+	diff_left(script);
 	mem_free(&title);
 	mem_free(&holder);
 }
 
-static void write_action(struct script *script, const struct diff_plan *plan, const struct action *action)
+static void write_action(
+    struct diff_script *script, const struct diff_plan *plan, const struct action *action)
 {
 	const struct part *part = &plan->parts[action->part];
 	const struct diff_writer *writer = writers[diff_either(part)->kind];
@@ -68,7 +69,7 @@ static void write_action(struct script *script, const struct diff_plan *plan, co
 }
 
 /* What must be around the statements. */
-static char *whole(const struct script *script)
+static char *whole(const struct diff_script *script)
 {
 	const char *text = script->text.at != NULL ? script->text.at : "";
 	if (script->alone && script->bodies)
@@ -79,7 +80,7 @@ static char *whole(const struct script *script)
 struct diff diff_make(const struct description *from, const struct description *to)
 {
 	struct diff_plan *plan = diff_plan_new(from, to);
-	struct script script = {.alone = false};
+	struct diff_script script = {.alone = false};
 	unsigned count = 0;
 	diff_actions(plan);
 	unsigned *order = diff_order(plan, &count);

@@ -56,7 +56,7 @@ const char *diff_serial(
 
 /* ---- columns ---- */
 
-void diff_column_says(struct phrase *phrase, const struct diff_plan *plan, unsigned action)
+void diff_column_says(struct diff_phrase *phrase, const struct diff_plan *plan, unsigned action)
 {
 	const struct described *column = plan->parts[plan->actions[action].part].to, *sequence = NULL;
 	const struct described *value = description_find(plan->to, DESCRIBE_DEFAULT, column->identity);
@@ -71,33 +71,34 @@ void diff_column_says(struct phrase *phrase, const struct diff_plan *plan, unsig
 	if (serial != NULL &&
 	    (value == NULL || !diff_plan_together(plan, diff_plan_part(plan, sequence, true)->make, action)))
 		serial = NULL;
-	phrase_say(phrase, "%s %s", column->name, serial != NULL ? serial : type);
+	diff_phrase_say(phrase, "%s %s", column->name, serial != NULL ? serial : type);
 	if (collation != NULL)
-		phrase_say(phrase, " COLLATE %s", collation);
+		diff_phrase_say(phrase, " COLLATE %s", collation);
 	if (options != NULL)
-		phrase_say(phrase, " OPTIONS (%s)", options);
+		diff_phrase_say(phrase, " OPTIONS (%s)", options);
 	if (generated != NULL)
-		phrase_say(phrase, " GENERATED ALWAYS AS %s", generated);
+		diff_phrase_say(phrase, " GENERATED ALWAYS AS %s", generated);
 	if (value != NULL && serial == NULL)
-		phrase_say(phrase, " DEFAULT %s", described_value(value, "value"));
+		diff_phrase_say(phrase, " DEFAULT %s", described_value(value, "value"));
 	if (described_value(column, "not null") != NULL && serial == NULL)
-		phrase_say(phrase, " NOT NULL");
+		diff_phrase_say(phrase, " NOT NULL");
 	if (identity != NULL) {
-		struct phrase words = {NULL, 0, 0};
+		struct diff_phrase words = {NULL, 0, 0};
 		diff_sequence_words(&words, NULL, column, "identity ", " ");
-		phrase_say(phrase, " GENERATED %s AS IDENTITY%s%s%s", identity, words.size > 0 ? " (" : "",
-		    words.size > 0 ? words.at + 1 : "", words.size > 0 ? ")" : "");
+		diff_phrase_say(phrase, " GENERATED %s AS IDENTITY%s%s%s", identity,
+		    words.size > 0 ? " (" : "", words.size > 0 ? words.at + 1 : "",
+		    words.size > 0 ? ")" : "");
 		mem_free(&words.at);
 	}
 }
 
-static void set(struct script *script, const struct described *column, const char *what, const char *value)
+static void set(
+    struct diff_script *script, const struct described *column, const char *what, const char *value)
 {
-	script_statement(
-	    script, "ALTER TABLE %s ALTER COLUMN %s %s %s", column->on, column->name, what, value);
+	diff_say(script, "ALTER TABLE %s ALTER COLUMN %s %s %s", column->on, column->name, what, value);
 }
 
-void diff_column_rest(struct script *script, const struct described *column)
+void diff_column_rest(struct diff_script *script, const struct described *column)
 {
 	const char *storage = described_value(column, "storage"),
 		   *compression = described_value(column, "compression");
@@ -110,11 +111,11 @@ void diff_column_rest(struct script *script, const struct described *column)
 	if (statistics != NULL)
 		set(script, column, "SET STATISTICS", statistics);
 	if (options != NULL)
-		script_statement(
+		diff_say(
 		    script, "ALTER TABLE %s ALTER COLUMN %s SET (%s)", column->on, column->name, options);
 }
 
-static void create(struct script *script, const struct diff_plan *plan, const struct action *action)
+static void create(struct diff_script *script, const struct diff_plan *plan, const struct action *action)
 {
 	const struct described *column = plan->parts[action->part].to;
 	if (described_value(column, ".inherited") != NULL) {
@@ -123,19 +124,19 @@ static void create(struct script *script, const struct diff_plan *plan, const st
 	}
 	const struct described *value = description_find(plan->to, DESCRIBE_DEFAULT, column->identity);
 	bool new_table = diff_plan_part(plan, column->parent, true)->fate == FATE_CREATE;
-	struct phrase phrase = {NULL, 0, 0};
+	struct diff_phrase phrase = {NULL, 0, 0};
 	diff_column_says(&phrase, plan, action->root);
 	if (!new_table && described_value(column, "not null") != NULL && value == NULL &&
 	    described_value(column, "identity") == NULL && described_value(column, "generated") == NULL)
-		script_remark(script,
+		diff_remark(script,
 		    "Fails where %s has rows: the new column may not be NULL and has no default.",
 		    column->on);
-	script_statement(script, "ALTER TABLE %s ADD COLUMN %s", column->on, phrase.at);
+	diff_say(script, "ALTER TABLE %s ADD COLUMN %s", column->on, phrase.at);
 	diff_column_rest(script, column);
 	mem_free(&phrase.at);
 }
 
-static void drop(struct script *script, const struct diff_plan *plan, const struct part *part)
+static void drop(struct diff_script *script, const struct diff_plan *plan, const struct part *part)
 {
 	const struct described *column = part->from;
 	if (described_value(column, ".inherited") != NULL) {
@@ -144,19 +145,19 @@ static void drop(struct script *script, const struct diff_plan *plan, const stru
 	}
 	const struct part *suspect = part->fate == FATE_DROP ? diff_suspect(plan, part) : NULL;
 	if (suspect != NULL)
-		script_remark(script,
+		diff_remark(script,
 		    "Is this a rename? %s.%s goes and %s comes, both %s. To keep the values, write instead "
 		    "of this DROP "
 		    "COLUMN and of the ADD COLUMN below:\n  ALTER TABLE %s RENAME COLUMN %s TO %s;",
 		    column->on, column->name, suspect->to->name, described_value(column, "type"), column->on,
 		    column->name, suspect->to->name);
 	if (described_value(column, "generated") == NULL)
-		script_remark(
+		diff_remark(
 		    script, "Data goes: the column %s of %s and its values.", column->name, column->on);
-	script_statement(script, "ALTER TABLE %s DROP COLUMN %s", column->on, column->name);
+	diff_say(script, "ALTER TABLE %s DROP COLUMN %s", column->on, column->name);
 }
 
-static void alter_type(struct script *script, const struct diff_plan *plan, const struct part *part)
+static void alter_type(struct diff_script *script, const struct diff_plan *plan, const struct part *part)
 {
 	const char *old = diff_from(part, "type"), *new = diff_to(part, "type"),
 		   *collation = diff_to(part, "collation");
@@ -166,33 +167,33 @@ static void alter_type(struct script *script, const struct diff_plan *plan, cons
 	if (described_value(column, "generated") != NULL)
 		using = false;
 	if (conversion == CONVERSION_CHECKED)
-		script_remark(script, "Fails where a value of %s.%s does not fit into %s.", column->on,
+		diff_remark(script, "Fails where a value of %s.%s does not fit into %s.", column->on,
 		    column->name, new);
 	if (conversion == CONVERSION_LOSSY)
-		script_left(script,
+		diff_leave(script,
 		    "%s.%s from %s to %s may change or lose values. If it may, take this:", column->on,
 		    column->name, old, new);
-	struct phrase phrase = {NULL, 0, 0};
-	phrase_say(&phrase, "ALTER TABLE %s ALTER COLUMN %s TYPE %s", column->on, column->name, new);
+	struct diff_phrase phrase = {NULL, 0, 0};
+	diff_phrase_say(&phrase, "ALTER TABLE %s ALTER COLUMN %s TYPE %s", column->on, column->name, new);
 	if (collation != NULL)
-		phrase_say(&phrase, " COLLATE %s", collation);
+		diff_phrase_say(&phrase, " COLLATE %s", collation);
 	else if (recollated)
-		phrase_say(&phrase, " COLLATE pg_catalog.\"default\"");
+		diff_phrase_say(&phrase, " COLLATE pg_catalog.\"default\"");
 	if (using) {
 		bool enums = description_find(plan->from, DESCRIBE_ENUM, old) != NULL;
-		phrase_say(&phrase, " USING %s%s::%s", column->name, enums ? "::text" : "", new);
+		diff_phrase_say(&phrase, " USING %s%s::%s", column->name, enums ? "::text" : "", new);
 	}
-	script_statement(script, "%s", phrase.at);
+	diff_say(script, "%s", phrase.at);
 	mem_free(&phrase.at);
 	if (conversion == CONVERSION_LOSSY)
-		script_end_left(script);
+		diff_left(script);
 }
 
-static void alter_identity(struct script *script, const struct part *part)
+static void alter_identity(struct diff_script *script, const struct part *part)
 {
 	const struct described *column = part->to;
 	const char *old = diff_from(part, "identity"), *new = diff_to(part, "identity");
-	struct phrase words = {NULL, 0, 0};
+	struct diff_phrase words = {NULL, 0, 0};
 	if (new == NULL) {
 		if (old != NULL)
 			set(script, column, "DROP", "IDENTITY");
@@ -200,7 +201,7 @@ static void alter_identity(struct script *script, const struct part *part)
 	}
 	if (old == NULL) {
 		diff_sequence_words(&words, NULL, column, "identity ", " ");
-		script_statement(script, "ALTER TABLE %s ALTER COLUMN %s ADD GENERATED %s AS IDENTITY%s%s%s",
+		diff_say(script, "ALTER TABLE %s ALTER COLUMN %s ADD GENERATED %s AS IDENTITY%s%s%s",
 		    column->on, column->name, new, words.size > 0 ? " (" : "",
 		    words.size > 0 ? words.at + 1 : "", words.size > 0 ? ")" : "");
 	} else {
@@ -208,13 +209,13 @@ static void alter_identity(struct script *script, const struct part *part)
 			set(script, column, "SET GENERATED", new);
 		diff_sequence_words(&words, part->from, column, "identity ", " SET ");
 		if (words.size > 0)
-			script_statement(
+			diff_say(
 			    script, "ALTER TABLE %s ALTER COLUMN %s%s", column->on, column->name, words.at);
 	}
 	mem_free(&words.at);
 }
 
-static void alter(struct script *script, const struct diff_plan *plan, const struct part *part)
+static void alter(struct diff_script *script, const struct diff_plan *plan, const struct part *part)
 {
 	const struct described *column = part->to;
 	const char *storage = diff_to(part, "storage"), *compression = diff_to(part, "compression");
@@ -230,7 +231,7 @@ static void alter(struct script *script, const struct diff_plan *plan, const str
 	if (diff_changed(part, "not null")) {
 		bool to = diff_to(part, "not null") != NULL;
 		if (to)
-			script_remark(script, "Fails where %s.%s is NULL.", column->on, column->name);
+			diff_remark(script, "Fails where %s.%s is NULL.", column->on, column->name);
 		set(script, column, to ? "SET" : "DROP", "NOT NULL");
 	}
 	if (identity)
@@ -248,9 +249,8 @@ static void alter(struct script *script, const struct diff_plan *plan, const str
 		mem_free(&object);
 	}
 	if (diff_changed(part, "server options")) {
-		script_left(
-		    script, "%s.%s is to have other options of its server.", column->on, column->name);
-		script_end_left(script);
+		diff_leave(script, "%s.%s is to have other options of its server.", column->on, column->name);
+		diff_left(script);
 	}
 }
 
@@ -258,14 +258,15 @@ const struct diff_writer diff_column = {create, drop, alter};
 
 /* ---- defaults ---- */
 
-static void create_default(struct script *script, const struct diff_plan *plan, const struct action *action)
+static void create_default(
+    struct diff_script *script, const struct diff_plan *plan, const struct action *action)
 {
 	const struct described *value = plan->parts[action->part].to;
 	set(script, value, "SET DEFAULT", described_value(value, "value"));
 }
 
 /* One that stood over a parent's gives way to it. */
-static void drop_default(struct script *script, const struct diff_plan *plan, const struct part *part)
+static void drop_default(struct diff_script *script, const struct diff_plan *plan, const struct part *part)
 {
 	const struct described *inherited = diff_plan_inherited_from(plan->from, part->from);
 	const struct described *value =
@@ -276,7 +277,7 @@ static void drop_default(struct script *script, const struct diff_plan *plan, co
 		set(script, part->from, "DROP", "DEFAULT");
 }
 
-static void alter_default(struct script *script, const struct diff_plan *plan, const struct part *part)
+static void alter_default(struct diff_script *script, const struct diff_plan *plan, const struct part *part)
 {
 	(void)plan;
 	set(script, part->to, "SET DEFAULT", described_value(part->to, "value"));

@@ -12,13 +12,14 @@
 static char *less(const char *list, const char *other, const char *another, const char *column)
 {
 	struct diff_items all = diff_items(list), a = diff_items(other), b = diff_items(another);
-	struct phrase words = {NULL, 0, 0};
+	struct diff_phrase words = {NULL, 0, 0};
 	for (unsigned i = 0; i < all.count; i++) {
 		if (diff_item_in(&a, &all.at[i]) || diff_item_in(&b, &all.at[i]))
 			continue;
-		phrase_say(&words, "%s%.*s", words.size > 0 ? ", " : "", (int)all.at[i].size, all.at[i].at);
+		diff_phrase_say(
+		    &words, "%s%.*s", words.size > 0 ? ", " : "", (int)all.at[i].size, all.at[i].at);
 		if (column != NULL)
-			phrase_say(&words, " (%s)", column);
+			diff_phrase_say(&words, " (%s)", column);
 	}
 	diff_items_free(&all);
 	diff_items_free(&a);
@@ -39,17 +40,17 @@ static struct privileges privileges_of(const struct described *grant)
 }
 
 /* prefix: "ALTER DEFAULT PRIVILEGES FOR ROLE x ", or "". */
-static void say_one(struct script *script, const char *prefix, const char *what, const char *list,
+static void say_one(struct diff_script *script, const char *prefix, const char *what, const char *list,
     const char *on, const char *role, const char *ending)
 {
 	if (list != NULL)
-		script_statement(script, "%s%s %s ON %s %s %s%s", prefix, what, list, on,
+		diff_say(script, "%s%s %s ON %s %s %s%s", prefix, what, list, on,
 		    strncmp(what, "GRANT", 5) == 0 ? "TO" : "FROM", role, ending);
 }
 
 /* What is revoked is what PostgreSQL would give by itself; so it is given back by granting it. A privilege
  * that is taken takes its grant option along, and one that is granted with it needs no second word. */
-static void change(struct script *script, const char *prefix, const char *on, const char *role,
+static void change(struct diff_script *script, const char *prefix, const char *on, const char *role,
     const char *column, struct privileges from, struct privileges to)
 {
 	char *gone = less(from.given, to.given, NULL, NULL);
@@ -74,7 +75,7 @@ static void change(struct script *script, const char *prefix, const char *on, co
 	mem_free(&more_option);
 }
 
-static void change_grant(struct script *script, const struct described *from, const struct described *to)
+static void change_grant(struct diff_script *script, const struct described *from, const struct described *to)
 {
 	const struct described *grant = to != NULL ? to : from;
 	const char *column = described_value(grant, ".column");
@@ -84,18 +85,19 @@ static void change_grant(struct script *script, const struct described *from, co
 	mem_free(&on);
 }
 
-static void create_grant(struct script *script, const struct diff_plan *plan, const struct action *action)
+static void create_grant(
+    struct diff_script *script, const struct diff_plan *plan, const struct action *action)
 {
 	change_grant(script, NULL, plan->parts[action->part].to);
 }
 
-static void drop_grant(struct script *script, const struct diff_plan *plan, const struct part *part)
+static void drop_grant(struct diff_script *script, const struct diff_plan *plan, const struct part *part)
 {
 	(void)plan;
 	change_grant(script, part->from, NULL);
 }
 
-static void alter_grant(struct script *script, const struct diff_plan *plan, const struct part *part)
+static void alter_grant(struct diff_script *script, const struct diff_plan *plan, const struct part *part)
 {
 	(void)plan;
 	change_grant(script, part->from, part->to);
@@ -103,7 +105,8 @@ static void alter_grant(struct script *script, const struct diff_plan *plan, con
 
 const struct diff_writer diff_grant = {create_grant, drop_grant, alter_grant};
 
-static void change_default(struct script *script, const struct described *from, const struct described *to)
+static void change_default(
+    struct diff_script *script, const struct described *from, const struct described *to)
 {
 	const struct described *both = to != NULL ? to : from;
 	const char *bar = strrchr(both->on, '|');
@@ -112,18 +115,19 @@ static void change_default(struct script *script, const struct described *from, 
 	mem_free(&prefix);
 }
 
-static void create_default(struct script *script, const struct diff_plan *plan, const struct action *action)
+static void create_default(
+    struct diff_script *script, const struct diff_plan *plan, const struct action *action)
 {
 	change_default(script, NULL, plan->parts[action->part].to);
 }
 
-static void drop_default(struct script *script, const struct diff_plan *plan, const struct part *part)
+static void drop_default(struct diff_script *script, const struct diff_plan *plan, const struct part *part)
 {
 	(void)plan;
 	change_default(script, part->from, NULL);
 }
 
-static void alter_default(struct script *script, const struct diff_plan *plan, const struct part *part)
+static void alter_default(struct diff_script *script, const struct diff_plan *plan, const struct part *part)
 {
 	(void)plan;
 	change_default(script, part->from, part->to);
@@ -184,27 +188,28 @@ static char *target(const struct described *comment)
 	return mem_printf("%s %s", words[of->kind] != NULL ? words[of->kind] : "", of->name);
 }
 
-static void say_comment(struct script *script, const struct described *comment, const char *text)
+static void say_comment(struct diff_script *script, const struct described *comment, const char *text)
 {
 	char *on = target(comment), *literal = text != NULL ? sql_literal(text) : mem_strdup("NULL");
-	script_statement(script, "COMMENT ON %s IS %s", on, literal + strspn(literal, " "));
+	diff_say(script, "COMMENT ON %s IS %s", on, literal + strspn(literal, " "));
 	mem_free(&on);
 	mem_free(&literal);
 }
 
-static void create_comment(struct script *script, const struct diff_plan *plan, const struct action *action)
+static void create_comment(
+    struct diff_script *script, const struct diff_plan *plan, const struct action *action)
 {
 	const struct described *comment = plan->parts[action->part].to;
 	say_comment(script, comment, described_value(comment, "text"));
 }
 
-static void drop_comment(struct script *script, const struct diff_plan *plan, const struct part *part)
+static void drop_comment(struct diff_script *script, const struct diff_plan *plan, const struct part *part)
 {
 	(void)plan;
 	say_comment(script, part->from, NULL);
 }
 
-static void alter_comment(struct script *script, const struct diff_plan *plan, const struct part *part)
+static void alter_comment(struct diff_script *script, const struct diff_plan *plan, const struct part *part)
 {
 	(void)plan;
 	say_comment(script, part->to, described_value(part->to, "text"));

@@ -52,23 +52,24 @@ static bool option_named(const struct diff_items *options, const struct diff_ite
 	return false;
 }
 
-void diff_options(struct script *script, const char *object, const char *from, const char *to)
+void diff_options(struct diff_script *script, const char *object, const char *from, const char *to)
 {
 	struct diff_items old = diff_items(from), new = diff_items(to);
-	struct phrase set = {NULL, 0, 0}, reset = {NULL, 0, 0};
+	struct diff_phrase set = {NULL, 0, 0}, reset = {NULL, 0, 0};
 	for (unsigned i = 0; i < new.count; i++)
 		if (!diff_item_in(&old, &new.at[i]))
-			phrase_say(
+			diff_phrase_say(
 			    &set, "%s%.*s", set.size > 0 ? ", " : "", (int)new.at[i].size, new.at[i].at);
 	for (unsigned i = 0; i < old.count; i++) {
 		struct diff_item name = option_name(&old.at[i]);
 		if (!option_named(&new, &old.at[i]))
-			phrase_say(&reset, "%s%.*s", reset.size > 0 ? ", " : "", (int)name.size, name.at);
+			diff_phrase_say(
+			    &reset, "%s%.*s", reset.size > 0 ? ", " : "", (int)name.size, name.at);
 	}
 	if (set.size > 0)
-		script_statement(script, "%s SET (%s)", object, set.at);
+		diff_say(script, "%s SET (%s)", object, set.at);
 	if (reset.size > 0)
-		script_statement(script, "%s RESET (%s)", object, reset.at);
+		diff_say(script, "%s RESET (%s)", object, reset.at);
 	mem_free(&set.at);
 	mem_free(&reset.at);
 	diff_items_free(&old);

@@ -20,14 +20,15 @@
 /* ---- the script ---- */
 
 /* Text that grows. */
-struct phrase {
+struct diff_phrase {
 	char *at; /* never NULL once something was said */
 	size_t size, room;
 };
-void phrase_say(struct phrase *phrase, const char *format, ...) __attribute__((format(printf, 2, 3)));
+void diff_phrase_say(struct diff_phrase *phrase, const char *format, ...)
+    __attribute__((format(printf, 2, 3)));
 
-struct script {
-	struct phrase text;
+struct diff_script {
+	struct diff_phrase text;
 	unsigned statements, remarks, left;
 	bool commented;      /* statements become comments */
 	bool remark_pending; /* one stands before the next statement */
@@ -35,13 +36,13 @@ struct script {
 	bool alone;          /* no one transaction can hold it */
 };
 /* A statement without its semicolon. */
-void script_statement(struct script *script, const char *format, ...) __attribute__((format(printf, 2, 3)));
+void diff_say(struct diff_script *script, const char *format, ...) __attribute__((format(printf, 2, 3)));
 /* A comment about the statement that follows. */
-void script_remark(struct script *script, const char *format, ...) __attribute__((format(printf, 2, 3)));
-/* A comment about what is left to a person; the statements up to script_end_left() become comments below it.
+void diff_remark(struct diff_script *script, const char *format, ...) __attribute__((format(printf, 2, 3)));
+/* A comment about what is left to a person; the statements up to diff_left() become comments below it.
  */
-void script_left(struct script *script, const char *format, ...) __attribute__((format(printf, 2, 3)));
-void script_end_left(struct script *script);
+void diff_leave(struct diff_script *script, const char *format, ...) __attribute__((format(printf, 2, 3)));
+void diff_left(struct diff_script *script);
 
 /* ---- parts ---- */
 
@@ -109,9 +110,9 @@ bool diff_plan_together(const struct diff_plan *plan, unsigned a, unsigned b); /
 
 /* One for each kind, NULL where an action cannot be (or says nothing by itself). */
 struct diff_writer {
-	void (*create)(struct script *script, const struct diff_plan *plan, const struct action *action);
-	void (*drop)(struct script *script, const struct diff_plan *plan, const struct part *part);
-	void (*alter)(struct script *script, const struct diff_plan *plan, const struct part *part);
+	void (*create)(struct diff_script *script, const struct diff_plan *plan, const struct action *action);
+	void (*drop)(struct diff_script *script, const struct diff_plan *plan, const struct part *part);
+	void (*alter)(struct diff_script *script, const struct diff_plan *plan, const struct part *part);
 };
 
 extern const struct diff_writer diff_schema, diff_extension, diff_collation, diff_event_trigger,
@@ -127,10 +128,10 @@ extern const struct diff_writer diff_function, diff_procedure, diff_aggregate, d
 extern const struct diff_writer diff_grant, diff_default_privileges, diff_comment; /* diff_grant.c */
 
 /* A column as it stands in CREATE TABLE and ADD COLUMN; action: the one that creates it. */
-void diff_column_says(struct phrase *phrase, const struct diff_plan *plan, unsigned action);
+void diff_column_says(struct diff_phrase *phrase, const struct diff_plan *plan, unsigned action);
 /* What needs statements of their own behind that. */
-void diff_column_rest(struct script *script, const struct described *column);
-void diff_constraint_rest(struct script *script, const struct described *constraint);
+void diff_column_rest(struct diff_script *script, const struct described *column);
+void diff_constraint_rest(struct diff_script *script, const struct described *constraint);
 int diff_position(const struct described *column_or_attribute);
 /* "bigserial" where the column's sequence is new, and it and the default are what serial makes; else NULL. */
 const char *diff_serial(
@@ -155,11 +156,11 @@ struct diff_items diff_items(const char *list); /* NULL: none */
 void diff_items_free(struct diff_items *items);
 bool diff_item_in(const struct diff_items *items, const struct diff_item *item);
 /* "object SET (a='1')", "object RESET (b)": from one list of options to another. */
-void diff_options(struct script *script, const char *object, const char *from, const char *to);
+void diff_options(struct diff_script *script, const char *object, const char *from, const char *to);
 
 /* diff_sequence.c: "START WITH 10 INCREMENT BY 5", as far as it is not the default (from NULL) or has
  * changed; each behind `before`. prefix of the attributes: "" or "identity ". */
-void diff_sequence_words(struct phrase *phrase, const struct described *from, const struct described *to,
+void diff_sequence_words(struct diff_phrase *phrase, const struct described *from, const struct described *to,
     const char *prefix, const char *before);
 
 /* diff_conversion.c: what a change of a column's type does to values. */

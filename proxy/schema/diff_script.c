@@ -8,7 +8,7 @@
 
 #define COMMENT_COLUMNS 110
 
-static void say(struct phrase *phrase, const char *text, size_t size)
+static void say(struct diff_phrase *phrase, const char *text, size_t size)
 {
 	if (phrase->size + size + 1 > phrase->room) {
 		phrase->room = 2 * (phrase->size + size + 1);
@@ -31,7 +31,7 @@ static char *formatted(const char *format, va_list args)
 	return text;
 }
 
-void phrase_say(struct phrase *phrase, const char *format, ...)
+void diff_phrase_say(struct diff_phrase *phrase, const char *format, ...)
 {
 	va_list args;
 	va_start(args, format);
@@ -42,7 +42,7 @@ void phrase_say(struct phrase *phrase, const char *format, ...)
 }
 
 /* Whatever stands in a text, a line end in it may not end the comment. */
-static void say_commented(struct phrase *out, const char *text, const char *indent)
+static void say_commented(struct diff_phrase *out, const char *text, const char *indent)
 {
 	const char *line = text;
 	while (*line != '\0') {
@@ -56,7 +56,7 @@ static void say_commented(struct phrase *out, const char *text, const char *inde
 }
 
 /* Words are not broken, and lines of the text stay. */
-static void say_wrapped(struct phrase *out, const char *text)
+static void say_wrapped(struct diff_phrase *out, const char *text)
 {
 	while (*text != '\0') {
 		size_t n = strcspn(text, "\r\n"), take = n;
@@ -74,7 +74,7 @@ static void say_wrapped(struct phrase *out, const char *text)
 	}
 }
 
-void script_statement(struct script *script, const char *format, ...)
+void diff_say(struct diff_script *script, const char *format, ...)
 {
 	va_list args;
 	va_start(args, format);
@@ -94,7 +94,7 @@ void script_statement(struct script *script, const char *format, ...)
 	mem_free(&text);
 }
 
-void script_remark(struct script *script, const char *format, ...)
+void diff_remark(struct diff_script *script, const char *format, ...)
 {
 	va_list args;
 	va_start(args, format);
@@ -105,7 +105,7 @@ void script_remark(struct script *script, const char *format, ...)
 	mem_free(&text);
 }
 
-void script_left(struct script *script, const char *format, ...)
+void diff_leave(struct diff_script *script, const char *format, ...)
 {
 	va_list args;
 	va_start(args, format);
@@ -119,7 +119,7 @@ void script_left(struct script *script, const char *format, ...)
 	mem_free(&text);
 }
 
-void script_end_left(struct script *script)
+void diff_left(struct diff_script *script)
 {
 	script->commented = false;
 	script->remark_pending = false;

@@ -34,7 +34,7 @@ static const char *usual(const struct described *object, const char *prefix, con
 	return "1"; /* increment, cache */
 }
 
-void diff_sequence_words(struct phrase *phrase, const struct described *from, const struct described *to,
+void diff_sequence_words(struct diff_phrase *phrase, const struct described *from, const struct described *to,
     const char *prefix, const char *before)
 {
 	static const struct {
@@ -46,57 +46,57 @@ void diff_sequence_words(struct phrase *phrase, const struct described *from, co
 		const char *old =
 		    from != NULL ? value_of(from, prefix, all[i].name) : usual(to, prefix, all[i].name);
 		if (value != NULL && (old == NULL || strcmp(old, value) != 0))
-			phrase_say(phrase, "%s%s %s", before, all[i].words, value);
+			diff_phrase_say(phrase, "%s%s %s", before, all[i].words, value);
 	}
 	bool cycles = value_of(to, prefix, "cycle") != NULL;
 	if (cycles != (from != NULL && value_of(from, prefix, "cycle") != NULL))
-		phrase_say(phrase, "%s%s", before, cycles ? "CYCLE" : "NO CYCLE");
+		diff_phrase_say(phrase, "%s%s", before, cycles ? "CYCLE" : "NO CYCLE");
 }
 
-static void create(struct script *script, const struct diff_plan *plan, const struct action *action)
+static void create(struct diff_script *script, const struct diff_plan *plan, const struct action *action)
 {
 	const struct described *sequence = plan->parts[action->part].to;
 	const char *type = described_value(sequence, "type"), *owner = described_value(sequence, "owned by");
-	struct phrase words = {NULL, 0, 0};
-	phrase_say(&words, "CREATE %sSEQUENCE %s",
+	struct diff_phrase words = {NULL, 0, 0};
+	diff_phrase_say(&words, "CREATE %sSEQUENCE %s",
 	    described_value(sequence, "unlogged") != NULL ? "UNLOGGED " : "", sequence->name);
 	if (strcmp(type, "bigint") != 0)
-		phrase_say(&words, " AS %s", type);
+		diff_phrase_say(&words, " AS %s", type);
 	diff_sequence_words(&words, NULL, sequence, "", " ");
 	if (owner != NULL)
-		phrase_say(&words, " OWNED BY %s", owner);
-	script_statement(script, "%s", words.at);
+		diff_phrase_say(&words, " OWNED BY %s", owner);
+	diff_say(script, "%s", words.at);
 	mem_free(&words.at);
 }
 
-static void drop(struct script *script, const struct diff_plan *plan, const struct part *part)
+static void drop(struct diff_script *script, const struct diff_plan *plan, const struct part *part)
 {
 	const struct part *suspect = diff_suspect(plan, part);
 	if (suspect != NULL)
-		script_remark(script,
+		diff_remark(script,
 		    "Is this a rename? %s goes and %s comes, which is like it. To keep where it stands, "
 		    "write instead of this "
 		    "DROP SEQUENCE and of the CREATE SEQUENCE below:\n  ALTER SEQUENCE %s RENAME TO %s;",
 		    part->from->name, suspect->to->name, part->from->name, describe_bare(suspect->to->name));
-	script_statement(script, "DROP SEQUENCE %s", part->from->name);
+	diff_say(script, "DROP SEQUENCE %s", part->from->name);
 }
 
-static void alter(struct script *script, const struct diff_plan *plan, const struct part *part)
+static void alter(struct diff_script *script, const struct diff_plan *plan, const struct part *part)
 {
 	const char *owner = diff_to(part, "owned by");
-	struct phrase words = {NULL, 0, 0};
+	struct diff_phrase words = {NULL, 0, 0};
 	(void)plan;
 	if (diff_changed(part, "type"))
-		phrase_say(&words, " AS %s", diff_to(part, "type"));
+		diff_phrase_say(&words, " AS %s", diff_to(part, "type"));
 	diff_sequence_words(&words, part->from, part->to, "", " ");
 	if (diff_changed(part, "owned by"))
-		phrase_say(&words, " OWNED BY %s", owner != NULL ? owner : "NONE");
+		diff_phrase_say(&words, " OWNED BY %s", owner != NULL ? owner : "NONE");
 	if (diff_changed(part, "minimum") || diff_changed(part, "maximum"))
-		script_remark(script, "Fails where %s stands outside of its new bounds.", part->to->name);
+		diff_remark(script, "Fails where %s stands outside of its new bounds.", part->to->name);
 	if (words.size > 0)
-		script_statement(script, "ALTER SEQUENCE %s%s", part->to->name, words.at);
+		diff_say(script, "ALTER SEQUENCE %s%s", part->to->name, words.at);
 	if (diff_changed(part, "unlogged"))
-		script_statement(script, "ALTER SEQUENCE %s SET %s", part->to->name,
+		diff_say(script, "ALTER SEQUENCE %s SET %s", part->to->name,
 		    diff_to(part, "unlogged") != NULL ? "UNLOGGED" : "LOGGED");
 	mem_free(&words.at);
 }

@@ -10,7 +10,7 @@ static const char *word(const struct described *table)
 }
 
 /* The columns and constraints that are written along: in the order of the description of the table. */
-static void say_parts(struct phrase *phrase, const struct diff_plan *plan, const struct action *table)
+static void say_parts(struct diff_phrase *phrase, const struct diff_plan *plan, const struct action *table)
 {
 	const char *comma = "";
 	const unsigned root = table->root;
@@ -27,7 +27,7 @@ static void say_parts(struct phrase *phrase, const struct diff_plan *plan, const
 		sorted[at] = i;
 	}
 	for (unsigned i = 0; i < columns; i++) {
-		phrase_say(phrase, "%s\n    ", comma);
+		diff_phrase_say(phrase, "%s\n    ", comma);
 		diff_column_says(phrase, plan, sorted[i]);
 		comma = ",";
 	}
@@ -36,37 +36,36 @@ static void say_parts(struct phrase *phrase, const struct diff_plan *plan, const
 		const struct part *part = &plan->parts[plan->actions[i].part];
 		if (part->to->kind != DESCRIBE_CONSTRAINT)
 			continue;
-		phrase_say(phrase, "%s\n    CONSTRAINT %s %s", comma, part->to->name,
+		diff_phrase_say(phrase, "%s\n    CONSTRAINT %s %s", comma, part->to->name,
 		    described_value(part->to, "definition"));
 		comma = ",";
 	}
 }
 
-static void set_row_security(struct script *script, const char *name, const char *from, const char *to)
+static void set_row_security(struct diff_script *script, const char *name, const char *from, const char *to)
 {
 	bool was = from != NULL && strstr(from, "enabled") != NULL,
 	     is = to != NULL && strstr(to, "enabled") != NULL;
 	bool was_forced = from != NULL && strstr(from, "forced") != NULL;
 	bool is_forced = to != NULL && strstr(to, "forced") != NULL;
 	if (was != is)
-		script_statement(
-		    script, "ALTER TABLE %s %s ROW LEVEL SECURITY", name, is ? "ENABLE" : "DISABLE");
+		diff_say(script, "ALTER TABLE %s %s ROW LEVEL SECURITY", name, is ? "ENABLE" : "DISABLE");
 	if (was_forced != is_forced)
-		script_statement(
+		diff_say(
 		    script, "ALTER TABLE %s %s ROW LEVEL SECURITY", name, is_forced ? "FORCE" : "NO FORCE");
 }
 
 /* What CREATE TABLE cannot say. */
-static void rest(struct script *script, const struct diff_plan *plan, const struct action *action)
+static void rest(struct diff_script *script, const struct diff_plan *plan, const struct action *action)
 {
 	const struct described *table = plan->parts[action->part].to;
 	const char *type = described_value(table, "of type"),
 		   *identity = described_value(table, "replica identity");
 	set_row_security(script, table->name, NULL, described_value(table, "row security"));
 	if (type != NULL)
-		script_statement(script, "ALTER TABLE %s OF %s", table->name, type);
+		diff_say(script, "ALTER TABLE %s OF %s", table->name, type);
 	if (identity != NULL)
-		script_statement(script, "ALTER TABLE %s REPLICA IDENTITY %s", table->name, identity);
+		diff_say(script, "ALTER TABLE %s REPLICA IDENTITY %s", table->name, identity);
 	for (unsigned i = action->root; i != NOWHERE; i = plan->actions[i].next) {
 		const struct described *member = plan->parts[plan->actions[i].part].to;
 		if (member->kind == DESCRIBE_COLUMN)
@@ -76,7 +75,7 @@ static void rest(struct script *script, const struct diff_plan *plan, const stru
 	}
 }
 
-static void create(struct script *script, const struct diff_plan *plan, const struct action *action)
+static void create(struct diff_script *script, const struct diff_plan *plan, const struct action *action)
 {
 	const struct described *table = plan->parts[action->part].to;
 	const char *parent = described_value(table, "partition of"),
@@ -85,42 +84,42 @@ static void create(struct script *script, const struct diff_plan *plan, const st
 		   *method = described_value(table, "access method");
 	const char *options = described_value(table, "options"), *server = described_value(table, "server");
 	const char *server_options = described_value(table, "server options");
-	struct phrase parts = {NULL, 0, 0}, tail = {NULL, 0, 0};
+	struct diff_phrase parts = {NULL, 0, 0}, tail = {NULL, 0, 0};
 
 	say_parts(&parts, plan, action);
-	phrase_say(&tail, "%s", "");
+	diff_phrase_say(&tail, "%s", "");
 	if (parent == NULL)
-		phrase_say(&tail, " (%s%s)", parts.size > 0 ? parts.at : "", parts.size > 0 ? "\n" : "");
+		diff_phrase_say(&tail, " (%s%s)", parts.size > 0 ? parts.at : "", parts.size > 0 ? "\n" : "");
 	else
-		phrase_say(&tail, " PARTITION OF %s%s%s%s %s", parent, parts.size > 0 ? " (" : "",
+		diff_phrase_say(&tail, " PARTITION OF %s%s%s%s %s", parent, parts.size > 0 ? " (" : "",
 		    parts.size > 0 ? parts.at : "", parts.size > 0 ? "\n)" : "",
 		    described_value(table, "partition bound"));
 	if (inherits != NULL)
-		phrase_say(&tail, " INHERITS (%s)", inherits);
+		diff_phrase_say(&tail, " INHERITS (%s)", inherits);
 	if (key != NULL)
-		phrase_say(&tail, " PARTITION BY %s", key);
+		diff_phrase_say(&tail, " PARTITION BY %s", key);
 	if (method != NULL)
-		phrase_say(&tail, " USING %s", method);
+		diff_phrase_say(&tail, " USING %s", method);
 	if (options != NULL)
-		phrase_say(&tail, " WITH (%s)", options);
+		diff_phrase_say(&tail, " WITH (%s)", options);
 	if (server != NULL)
-		phrase_say(&tail, " SERVER %s", server);
+		diff_phrase_say(&tail, " SERVER %s", server);
 	if (server_options != NULL)
-		phrase_say(&tail, " OPTIONS (%s)", server_options);
-	script_statement(script, "CREATE %s%s %s%s",
-	    described_value(table, "unlogged") != NULL ? "UNLOGGED " : "", word(table), table->name, tail.at);
+		diff_phrase_say(&tail, " OPTIONS (%s)", server_options);
+	diff_say(script, "CREATE %s%s %s%s", described_value(table, "unlogged") != NULL ? "UNLOGGED " : "",
+	    word(table), table->name, tail.at);
 	rest(script, plan, action);
 	mem_free(&parts.at);
 	mem_free(&tail.at);
 }
 
-static void drop(struct script *script, const struct diff_plan *plan, const struct part *part)
+static void drop(struct diff_script *script, const struct diff_plan *plan, const struct part *part)
 {
 	const struct part *suspect = diff_suspect(plan, part);
 	if (suspect != NULL) {
 		char *schema = describe_schema(suspect->to->name), *old = describe_schema(part->from->name);
 		bool moved = strcmp(schema, old) != 0;
-		script_remark(script,
+		diff_remark(script,
 		    "Is this a rename? %s goes and %s comes, with the same columns. To keep the rows, write "
 		    "instead of "
 		    "this DROP TABLE and of the CREATE TABLE below:\n  ALTER TABLE %s %s %s;",
@@ -129,45 +128,43 @@ static void drop(struct script *script, const struct diff_plan *plan, const stru
 		mem_free(&schema);
 		mem_free(&old);
 	}
-	script_remark(script, "Data goes: the table %s and its rows.", part->from->name);
-	script_statement(script, "DROP %s %s", word(part->from), part->from->name);
+	diff_remark(script, "Data goes: the table %s and its rows.", part->from->name);
+	diff_say(script, "DROP %s %s", word(part->from), part->from->name);
 }
 
-static void change_parents(struct script *script, const struct part *part)
+static void change_parents(struct diff_script *script, const struct part *part)
 {
 	const char *name = part->to->name, *old = diff_from(part, "partition of"),
 		   *new = diff_to(part, "partition of");
 	if (diff_changed(part, "partition key")) {
-		script_left(script,
+		diff_leave(script,
 		    "the partition key of %s changes, for which it must be made anew and filled again. "
 		    "Nothing is written for its columns, constraints and indexes.",
 		    name);
 	} else if (diff_changed(part, "partition of")) {
-		script_left(script,
+		diff_leave(script,
 		    "%s becomes or ceases to be a partition. Nothing is written for its columns, "
 		    "constraints and indexes, which come and go with that.",
 		    name);
 		if (old != NULL)
-			script_statement(script, "ALTER TABLE %s DETACH PARTITION %s", old, name);
+			diff_say(script, "ALTER TABLE %s DETACH PARTITION %s", old, name);
 		if (new != NULL)
-			script_statement(script, "ALTER TABLE %s ATTACH PARTITION %s %s", new, name,
+			diff_say(script, "ALTER TABLE %s ATTACH PARTITION %s %s", new, name,
 			    diff_to(part, "partition bound"));
 	} else {
-		script_left(script,
+		diff_leave(script,
 		    "the parents of %s change. Nothing is written for its columns, constraints and "
 		    "indexes, which may come and go with that.",
 		    name);
 		if (diff_from(part, "inherits") != NULL)
-			script_statement(
-			    script, "ALTER TABLE %s NO INHERIT %s", name, diff_from(part, "inherits"));
+			diff_say(script, "ALTER TABLE %s NO INHERIT %s", name, diff_from(part, "inherits"));
 		if (diff_to(part, "inherits") != NULL)
-			script_statement(
-			    script, "ALTER TABLE %s INHERIT %s", name, diff_to(part, "inherits"));
+			diff_say(script, "ALTER TABLE %s INHERIT %s", name, diff_to(part, "inherits"));
 	}
-	script_end_left(script);
+	diff_left(script);
 }
 
-static void alter(struct script *script, const struct diff_plan *plan, const struct part *part)
+static void alter(struct diff_script *script, const struct diff_plan *plan, const struct part *part)
 {
 	const struct described *table = part->to;
 	const char *method = diff_to(part, "access method"), *type = diff_to(part, "of type");
@@ -177,17 +174,17 @@ static void alter(struct script *script, const struct diff_plan *plan, const str
 		return;
 	}
 	if (diff_changed(part, "partition bound")) {
-		script_remark(script, "Fails where a row does not fit into the new bounds.");
-		script_statement(
+		diff_remark(script, "Fails where a row does not fit into the new bounds.");
+		diff_say(
 		    script, "ALTER TABLE %s DETACH PARTITION %s", diff_to(part, "partition of"), table->name);
-		script_statement(script, "ALTER TABLE %s ATTACH PARTITION %s %s",
-		    diff_to(part, "partition of"), table->name, diff_to(part, "partition bound"));
+		diff_say(script, "ALTER TABLE %s ATTACH PARTITION %s %s", diff_to(part, "partition of"),
+		    table->name, diff_to(part, "partition bound"));
 	}
 	if (diff_changed(part, "unlogged"))
-		script_statement(script, "ALTER TABLE %s SET %s", table->name,
+		diff_say(script, "ALTER TABLE %s SET %s", table->name,
 		    diff_to(part, "unlogged") != NULL ? "UNLOGGED" : "LOGGED");
 	if (diff_changed(part, "access method"))
-		script_statement(script, "ALTER TABLE %s SET ACCESS METHOD %s", table->name,
+		diff_say(script, "ALTER TABLE %s SET ACCESS METHOD %s", table->name,
 		    method != NULL ? method : "heap");
 	if (diff_changed(part, "options")) {
 		char *object = mem_printf("ALTER TABLE %s", table->name);
@@ -197,16 +194,16 @@ static void alter(struct script *script, const struct diff_plan *plan, const str
 	set_row_security(script, table->name, diff_from(part, "row security"), diff_to(part, "row security"));
 	if (diff_changed(part, "replica identity")) {
 		const char *identity = diff_to(part, "replica identity");
-		script_statement(script, "ALTER TABLE %s REPLICA IDENTITY %s", table->name,
+		diff_say(script, "ALTER TABLE %s REPLICA IDENTITY %s", table->name,
 		    identity != NULL ? identity : "DEFAULT");
 	}
 	if (diff_changed(part, "of type") && type == NULL)
-		script_statement(script, "ALTER TABLE %s NOT OF", table->name);
+		diff_say(script, "ALTER TABLE %s NOT OF", table->name);
 	else if (diff_changed(part, "of type"))
-		script_statement(script, "ALTER TABLE %s OF %s", table->name, type);
+		diff_say(script, "ALTER TABLE %s OF %s", table->name, type);
 	if (diff_changed(part, "server") || diff_changed(part, "server options")) {
-		script_left(script, "%s is to have another server or other options of it.", table->name);
-		script_end_left(script);
+		diff_leave(script, "%s is to have another server or other options of it.", table->name);
+		diff_left(script);
 	}
 }
 

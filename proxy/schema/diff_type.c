@@ -4,20 +4,20 @@
 #include "base/mem.h"
 #include "diff_private.h"
 
-static void drop_type(struct script *script, const struct diff_plan *plan, const struct part *part)
+static void drop_type(struct diff_script *script, const struct diff_plan *plan, const struct part *part)
 {
 	(void)plan;
-	script_statement(
+	diff_say(
 	    script, "DROP %s %s", part->from->kind == DESCRIBE_DOMAIN ? "DOMAIN" : "TYPE", part->from->name);
 }
 
 /* ---- enums ---- */
 
-static void create_enum(struct script *script, const struct diff_plan *plan, const struct action *action)
+static void create_enum(struct diff_script *script, const struct diff_plan *plan, const struct action *action)
 {
 	const struct described *type = plan->parts[action->part].to;
 	const char *values = described_value(type, "values");
-	script_statement(script, "CREATE TYPE %s AS ENUM (%s)", type->name, values != NULL ? values : "");
+	diff_say(script, "CREATE TYPE %s AS ENUM (%s)", type->name, values != NULL ? values : "");
 }
 
 /* Would a statement of this script use the value? Then not in the transaction that adds it. */
@@ -64,7 +64,7 @@ static bool is_kept_in_order(const struct diff_items *old, const struct diff_ite
 	return true;
 }
 
-static void leave_values(struct script *script, const struct part *part, const struct diff_items *old,
+static void leave_values(struct diff_script *script, const struct part *part, const struct diff_items *old,
     const struct diff_items *new)
 {
 	const struct diff_item *gone = NULL, *come = NULL;
@@ -80,31 +80,30 @@ static void leave_values(struct script *script, const struct part *part, const s
 			comers++;
 		}
 	if (goners == 0)
-		script_left(script,
+		diff_leave(script,
 		    "the values of %s are to stand in another order, and PostgreSQL cannot move them. It "
 		    "takes a new type:",
 		    part->to->name);
 	else
-		script_left(script,
+		diff_leave(script,
 		    "values of %s go, and PostgreSQL cannot take them away. Should one be renamed, say so; "
 		    "else it takes a "
 		    "new type, and rows that have such a value must have another before:",
 		    part->to->name);
 	if (goners == 1 && comers == 1)
-		script_statement(script, "ALTER TYPE %s RENAME VALUE %.*s TO %.*s", part->to->name,
-		    (int)gone->size, gone->at, (int)come->size, come->at);
-	script_statement(script, "CREATE TYPE %s_new AS ENUM (%s)", part->to->name, diff_to(part, "values"));
-	script_statement(script,
+		diff_say(script, "ALTER TYPE %s RENAME VALUE %.*s TO %.*s", part->to->name, (int)gone->size,
+		    gone->at, (int)come->size, come->at);
+	diff_say(script, "CREATE TYPE %s_new AS ENUM (%s)", part->to->name, diff_to(part, "values"));
+	diff_say(script,
 	    "ALTER TABLE ... ALTER COLUMN ... DROP DEFAULT, ALTER COLUMN ... TYPE %s_new USING "
 	    "...::text::%s_new",
 	    part->to->name, part->to->name);
-	script_statement(script, "DROP TYPE %s", part->to->name);
-	script_statement(
-	    script, "ALTER TYPE %s_new RENAME TO %s", part->to->name, describe_bare(part->to->name));
-	script_end_left(script);
+	diff_say(script, "DROP TYPE %s", part->to->name);
+	diff_say(script, "ALTER TYPE %s_new RENAME TO %s", part->to->name, describe_bare(part->to->name));
+	diff_left(script);
 }
 
-static void alter_enum(struct script *script, const struct diff_plan *plan, const struct part *part)
+static void alter_enum(struct diff_script *script, const struct diff_plan *plan, const struct part *part)
 {
 	struct diff_items old = diff_items(diff_from(part, "values")),
 			  new = diff_items(diff_to(part, "values"));
@@ -127,10 +126,10 @@ static void alter_enum(struct script *script, const struct diff_plan *plan, cons
 			if (i == 0 && old.count > 0)
 				anchor = &old.at[0];
 			if (anchor == NULL || (last && i > 0))
-				script_statement(script, "ALTER TYPE %s ADD VALUE IF NOT EXISTS %.*s",
-				    part->to->name, (int)value->size, value->at);
+				diff_say(script, "ALTER TYPE %s ADD VALUE IF NOT EXISTS %.*s", part->to->name,
+				    (int)value->size, value->at);
 			else
-				script_statement(script, "ALTER TYPE %s ADD VALUE IF NOT EXISTS %.*s %s %.*s",
+				diff_say(script, "ALTER TYPE %s ADD VALUE IF NOT EXISTS %.*s %s %.*s",
 				    part->to->name, (int)value->size, value->at, i > 0 ? "AFTER" : "BEFORE",
 				    (int)anchor->size, anchor->at);
 		}
@@ -143,67 +142,68 @@ const struct diff_writer diff_enum = {create_enum, drop_type, alter_enum};
 
 /* ---- domains ---- */
 
-static void create_domain(struct script *script, const struct diff_plan *plan, const struct action *action)
+static void create_domain(
+    struct diff_script *script, const struct diff_plan *plan, const struct action *action)
 {
 	const struct described *domain = plan->parts[action->part].to;
 	const char *collation = described_value(domain, "collation"),
 		   *value = described_value(domain, "default");
-	struct phrase words = {NULL, 0, 0};
-	phrase_say(&words, "CREATE DOMAIN %s AS %s", domain->name, described_value(domain, "type"));
+	struct diff_phrase words = {NULL, 0, 0};
+	diff_phrase_say(&words, "CREATE DOMAIN %s AS %s", domain->name, described_value(domain, "type"));
 	if (collation != NULL)
-		phrase_say(&words, " COLLATE %s", collation);
+		diff_phrase_say(&words, " COLLATE %s", collation);
 	if (value != NULL)
-		phrase_say(&words, " DEFAULT %s", value);
+		diff_phrase_say(&words, " DEFAULT %s", value);
 	if (described_value(domain, "not null") != NULL)
-		phrase_say(&words, " NOT NULL");
+		diff_phrase_say(&words, " NOT NULL");
 	for (unsigned i = action->root; i != NOWHERE; i = plan->actions[i].next) {
 		const struct described *member = plan->parts[plan->actions[i].part].to;
 		if (member->kind == DESCRIBE_DOMAIN_CONSTRAINT)
-			phrase_say(&words, "\n    CONSTRAINT %s %s", member->name,
+			diff_phrase_say(&words, "\n    CONSTRAINT %s %s", member->name,
 			    described_value(member, "definition"));
 	}
-	script_statement(script, "%s", words.at);
+	diff_say(script, "%s", words.at);
 	mem_free(&words.at);
 }
 
-static void alter_domain(struct script *script, const struct diff_plan *plan, const struct part *part)
+static void alter_domain(struct diff_script *script, const struct diff_plan *plan, const struct part *part)
 {
 	const char *name = part->to->name, *value = diff_to(part, "default");
 	(void)plan;
 	if (diff_changed(part, "default") && value != NULL)
-		script_statement(script, "ALTER DOMAIN %s SET DEFAULT %s", name, value);
+		diff_say(script, "ALTER DOMAIN %s SET DEFAULT %s", name, value);
 	else if (diff_changed(part, "default"))
-		script_statement(script, "ALTER DOMAIN %s DROP DEFAULT", name);
+		diff_say(script, "ALTER DOMAIN %s DROP DEFAULT", name);
 	if (diff_changed(part, "not null")) {
 		bool to = diff_to(part, "not null") != NULL;
 		if (to)
-			script_remark(script, "Fails where a column of the domain %s is NULL.", name);
-		script_statement(script, "ALTER DOMAIN %s %s NOT NULL", name, to ? "SET" : "DROP");
+			diff_remark(script, "Fails where a column of the domain %s is NULL.", name);
+		diff_say(script, "ALTER DOMAIN %s %s NOT NULL", name, to ? "SET" : "DROP");
 	}
 }
 
 const struct diff_writer diff_domain = {create_domain, drop_type, alter_domain};
 
 static void create_domain_constraint(
-    struct script *script, const struct diff_plan *plan, const struct action *action)
+    struct diff_script *script, const struct diff_plan *plan, const struct action *action)
 {
 	const struct described *constraint = plan->parts[action->part].to;
-	script_statement(script, "ALTER DOMAIN %s ADD CONSTRAINT %s %s", constraint->on, constraint->name,
+	diff_say(script, "ALTER DOMAIN %s ADD CONSTRAINT %s %s", constraint->on, constraint->name,
 	    described_value(constraint, "definition"));
 }
 
 static void drop_domain_constraint(
-    struct script *script, const struct diff_plan *plan, const struct part *part)
+    struct diff_script *script, const struct diff_plan *plan, const struct part *part)
 {
 	(void)plan;
-	script_statement(script, "ALTER DOMAIN %s DROP CONSTRAINT %s", part->from->on, part->from->name);
+	diff_say(script, "ALTER DOMAIN %s DROP CONSTRAINT %s", part->from->on, part->from->name);
 }
 
 static void alter_domain_constraint(
-    struct script *script, const struct diff_plan *plan, const struct part *part)
+    struct diff_script *script, const struct diff_plan *plan, const struct part *part)
 {
 	(void)plan;
-	script_statement(script, "ALTER DOMAIN %s VALIDATE CONSTRAINT %s", part->to->on, part->to->name);
+	diff_say(script, "ALTER DOMAIN %s VALIDATE CONSTRAINT %s", part->to->on, part->to->name);
 }
 
 const struct diff_writer diff_domain_constraint = {
@@ -211,17 +211,18 @@ const struct diff_writer diff_domain_constraint = {
 
 /* ---- composite types ---- */
 
-static void say_attribute(struct phrase *words, const struct described *attribute)
+static void say_attribute(struct diff_phrase *words, const struct described *attribute)
 {
 	const char *collation = described_value(attribute, "collation");
-	phrase_say(words, "%s %s%s%s", attribute->name, described_value(attribute, "type"),
+	diff_phrase_say(words, "%s %s%s%s", attribute->name, described_value(attribute, "type"),
 	    collation != NULL ? " COLLATE " : "", collation != NULL ? collation : "");
 }
 
-static void create_composite(struct script *script, const struct diff_plan *plan, const struct action *action)
+static void create_composite(
+    struct diff_script *script, const struct diff_plan *plan, const struct action *action)
 {
 	const struct described *type = plan->parts[action->part].to;
-	struct phrase words = {NULL, 0, 0};
+	struct diff_phrase words = {NULL, 0, 0};
 	/* By position: they are few. */
 	for (int last = 0, next = 0;; last = next) {
 		const struct described *found = NULL;
@@ -234,30 +235,31 @@ static void create_composite(struct script *script, const struct diff_plan *plan
 		if (found == NULL)
 			break;
 		next = diff_position(found);
-		phrase_say(&words, "%s", words.size > 0 ? ", " : "");
+		diff_phrase_say(&words, "%s", words.size > 0 ? ", " : "");
 		say_attribute(&words, found);
 	}
-	script_statement(script, "CREATE TYPE %s AS (%s)", type->name, words.size > 0 ? words.at : "");
+	diff_say(script, "CREATE TYPE %s AS (%s)", type->name, words.size > 0 ? words.at : "");
 	mem_free(&words.at);
 }
 
 const struct diff_writer diff_composite = {create_composite, drop_type, NULL};
 
-static void create_attribute(struct script *script, const struct diff_plan *plan, const struct action *action)
+static void create_attribute(
+    struct diff_script *script, const struct diff_plan *plan, const struct action *action)
 {
 	const struct described *attribute = plan->parts[action->part].to;
-	struct phrase words = {NULL, 0, 0};
+	struct diff_phrase words = {NULL, 0, 0};
 	say_attribute(&words, attribute);
-	script_statement(script, "ALTER TYPE %s ADD ATTRIBUTE %s", attribute->on, words.at);
+	diff_say(script, "ALTER TYPE %s ADD ATTRIBUTE %s", attribute->on, words.at);
 	mem_free(&words.at);
 }
 
-static void drop_attribute(struct script *script, const struct diff_plan *plan, const struct part *part)
+static void drop_attribute(struct diff_script *script, const struct diff_plan *plan, const struct part *part)
 {
 	(void)plan;
-	script_remark(script, "Data goes: the attribute %s in all columns of the type %s.", part->from->name,
+	diff_remark(script, "Data goes: the attribute %s in all columns of the type %s.", part->from->name,
 	    part->from->on);
-	script_statement(script, "ALTER TYPE %s DROP ATTRIBUTE %s", part->from->on, part->from->name);
+	diff_say(script, "ALTER TYPE %s DROP ATTRIBUTE %s", part->from->on, part->from->name);
 }
 
 /* PostgreSQL changes no attribute of a type that a column has. */
@@ -272,31 +274,31 @@ static bool has_columns(const struct diff_plan *plan, const struct described *ty
 	return false;
 }
 
-static void alter_attribute(struct script *script, const struct diff_plan *plan, const struct part *part)
+static void alter_attribute(struct diff_script *script, const struct diff_plan *plan, const struct part *part)
 {
 	const char *collation = diff_to(part, "collation");
 	bool stored = has_columns(plan, part->from->parent);
 	if (stored)
-		script_left(script,
+		diff_leave(script,
 		    "%s.%s from %s to %s: columns have this type, and PostgreSQL changes no attribute then. "
 		    "Change the "
 		    "columns to another type and back around this:",
 		    part->to->on, part->to->name, diff_from(part, "type"), diff_to(part, "type"));
-	script_statement(script, "ALTER TYPE %s ALTER ATTRIBUTE %s TYPE %s%s%s", part->to->on, part->to->name,
+	diff_say(script, "ALTER TYPE %s ALTER ATTRIBUTE %s TYPE %s%s%s", part->to->on, part->to->name,
 	    diff_to(part, "type"), collation != NULL ? " COLLATE " : "", collation != NULL ? collation : "");
 	if (stored)
-		script_end_left(script);
+		diff_left(script);
 }
 
 const struct diff_writer diff_attribute = {create_attribute, drop_attribute, alter_attribute};
 
 /* ---- ranges ---- */
 
-static void create_range(struct script *script, const struct diff_plan *plan, const struct action *action)
+static void create_range(
+    struct diff_script *script, const struct diff_plan *plan, const struct action *action)
 {
 	const struct described *type = plan->parts[action->part].to;
-	script_statement(
-	    script, "CREATE TYPE %s AS RANGE %s", type->name, described_value(type, "definition"));
+	diff_say(script, "CREATE TYPE %s AS RANGE %s", type->name, described_value(type, "definition"));
 }
 
 const struct diff_writer diff_range = {create_range, drop_type, NULL};

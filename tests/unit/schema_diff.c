@@ -121,7 +121,7 @@ static void lists_come_apart(void **state)
 static void options_change(void **state)
 {
 	(void)state;
-	struct script script = {.alone = false};
+	struct diff_script script = {.alone = false};
 	diff_options(&script, "ALTER TABLE t", "a='1', b='x, y', c='3'", "a='2', c='3', d='4'");
 	assert_string_equal(script.text.at, "ALTER TABLE t SET (a='2', d='4');\nALTER TABLE t RESET (b);\n");
 	assert_int_equal(script.statements, 2);
@@ -134,11 +134,11 @@ static void options_change(void **state)
 static void comments_stay_comments(void **state)
 {
 	(void)state;
-	struct script script = {.alone = false};
-	script_remark(&script, "the table %s goes", "\"x\n; DROP TABLE y; \r\n--\"");
-	script_left(&script, "%s", "line\rtwo");
-	script_statement(&script, "DROP TABLE %s", "\"x\nDROP TABLE y; \"");
-	script_end_left(&script);
+	struct diff_script script = {.alone = false};
+	diff_remark(&script, "the table %s goes", "\"x\n; DROP TABLE y; \r\n--\"");
+	diff_leave(&script, "%s", "line\rtwo");
+	diff_say(&script, "DROP TABLE %s", "\"x\nDROP TABLE y; \"");
+	diff_left(&script);
 	for (const char *line = script.text.at; *line != '\0'; line = strchr(line, '\n') + 1) {
 		assert_memory_equal(line, "-- ", 3);
 		assert_true(strchr(line, '\r') == NULL || strchr(line, '\r') > strchr(line, '\n'));
@@ -146,7 +146,7 @@ static void comments_stay_comments(void **state)
 	}
 	assert_int_equal(script.statements, 0);
 	assert_int_equal(script.left, 1);
-	script_statement(&script, "SELECT 1");
+	diff_say(&script, "SELECT 1");
 	assert_int_equal(script.statements, 1);
 	assert_int_equal(script.remarks, 0);
 	assert_non_null(strstr(script.text.at, "\nSELECT 1;\n"));
@@ -156,7 +156,7 @@ static void comments_stay_comments(void **state)
 static void long_comments_are_broken(void **state)
 {
 	(void)state;
-	struct script script = {.alone = false};
+	struct diff_script script = {.alone = false};
 	char word[300], *text;
 	memset(word, 'x', sizeof(word) - 1);
 	word[sizeof(word) - 1] = '\0';
@@ -164,7 +164,7 @@ static void long_comments_are_broken(void **state)
 			  "some more lines "
 			  "than one, of which none is too long",
 	    word);
-	script_remark(&script, "%s", text);
+	diff_remark(&script, "%s", text);
 	unsigned lines = 0;
 	for (const char *line = script.text.at; *line != '\0'; line = strchr(line, '\n') + 1) {
 		assert_memory_equal(line, "-- ", 3);
