@@ -268,8 +268,8 @@ static void outside_of_a_transaction(void **state)
 	assert_sql(STEPS,
 	    "1|up|1|out|held|done|1\n2|up|2|out|held|done|1\n3|up|3|out|held|done|1\n4|up|4|out|held|done|1");
 	assert_sql("SELECT count(*) FROM pg_index WHERE indexrelid = 'i'::regclass AND indisvalid", "1");
-	assert_sql(
-	    "SELECT string_agg(tablename::text, ',' ORDER BY tablename) FROM pg_tables WHERE schemaname = 'public'",
+	assert_sql("SELECT string_agg(tablename::text, ',' ORDER BY tablename) FROM pg_tables WHERE "
+		   "schemaname = 'public'",
 	    "b,c,d,e,t");
 	assert_sql(HEADS, "4");
 	sql("ALTER SYSTEM RESET work_mem");
