@@ -54,6 +54,7 @@ def server(major):
 
 
 @pytest.mark.skipif(os.environ.get("HEADGATE_FLAVOUR", "e2e") != "e2e", reason="once is enough: the other builds ran these scenarios")
+@pytest.mark.timeout(430)
 @pytest.mark.parametrize("major", os.environ.get("HEADGATE_E2E_MAJORS", "13,18").split(","))
 def test_scenarios(major):
     binaries, why = server(major)
@@ -61,5 +62,5 @@ def test_scenarios(major):
         pytest.skip(why)
     done = subprocess.run([sys.executable, "-m", "pytest", "-q", "-rs", "--maxfail=3", "--timeout=180", "-p", "no:cacheprovider", *SCENARIOS],
                           cwd=os.path.dirname(os.path.abspath(__file__)), stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
-                          stderr=subprocess.STDOUT, text=True, errors="replace", timeout=175, env={**os.environ, "PG_BIN": binaries})
+                          stderr=subprocess.STDOUT, text=True, errors="replace", timeout=420, env={**os.environ, "PG_BIN": binaries})
     assert done.returncode == 0, done.stdout[-6000:]
