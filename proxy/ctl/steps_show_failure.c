@@ -94,10 +94,10 @@ static void show_statement(const struct page *page, const struct coord_failure *
 			show_mark(page, line, shown_size, place - (size_t)(line - text));
 		line += size + (line[size] == '\n');
 	}
-	if (!known && number > WITHOUT)
-		page_ink(page, PAGE_FAINT, "      | ...\n");
-	if (!known && number > WITHOUT)
+	if (!known && number > WITHOUT) {
+		page_ink(page, PAGE_FAINT, "      | ...");
 		fputc('\n', page->to);
+	}
 }
 
 /* A word and a text that may have lines, which are kept below each other. */

@@ -228,9 +228,14 @@ static void put_statement(const struct split_statement *s, FILE *to)
 		fputs("\\.\n", to);
 		return;
 	}
-	size_t size = s->end - s->begin;
-	fwrite(base + s->begin, 1, size, to);
-	fputs(size > 0 && base[s->end - 1] == ';' ? "\n" : "\n;\n", to);
+	/* The last one of a file may do without its semicolon; what is behind it then is blanks and comments.
+	 */
+	size_t after = s->offset + s->size;
+	bool ended = base[s->end - 1] == ';';
+	fwrite(base + s->begin, 1, after - s->begin, to);
+	fputs(ended ? "" : ";", to);
+	fwrite(base + after, 1, s->end - after, to);
+	fputs(s->end > after && base[s->end - 1] == '\n' ? "" : "\n", to);
 }
 
 static void put_statements(const struct split *split, unsigned first, unsigned end, FILE *to)
@@ -315,6 +320,6 @@ void script_write(const struct script_request *request, FILE *to)
 	      "\tto_heads = headgate.heads(), to_state = CASE WHEN headgate.heads() = '{}' THEN 'empty' ELSE "
 	      "'clean' END\n"
 	      "\tWHERE run_id = " THIS_RUN ";\n"
-	      "SELECT pg_catalog.pg_advisory_unlock(" LEDGER_LOCK ") AS released;\n",
+	      "SELECT 'released' WHERE pg_catalog.pg_advisory_unlock(" LEDGER_LOCK ");\n",
 	    to);
 }
