@@ -192,6 +192,30 @@ static const char *alone_discard(struct split_phrase *p)
 	return phrase_is(p, "all") ? "DISCARD ALL" : NULL;
 }
 
+/* A DO block that commits on its way: between its dollar quotes, COMMIT or ROLLBACK as PL/pgSQL's own
+ * command. */
+static const char *alone_do(struct split_phrase *p)
+{
+	while (
+	    !phrase_ends(p) && (p->token.kind != SPLIT_TOKEN_QUOTED || p->lexer.text[p->token.start] != '$'))
+		phrase_next(p);
+	const char *text = p->lexer.text + p->token.start;
+	size_t size = p->token.end - p->token.start;
+	if (phrase_ends(p))
+		return NULL;
+	size_t tag = (size_t)((const char *)memchr(text + 1, '$', size - 1) - text) + 1;
+	struct split_phrase body = {.lexer = {.text = text + tag, .size = size - 2 * tag}};
+	bool begins = true;
+	do {
+		phrase_next(&body);
+		if (begins && (phrase_is(&body, "commit") || phrase_is(&body, "rollback")))
+			return "DO with COMMIT";
+		begins = body.token.kind == SPLIT_TOKEN_SEMICOLON || phrase_is(&body, "begin") ||
+		    phrase_is(&body, "then") || phrase_is(&body, "else") || phrase_is(&body, "loop");
+	} while (!phrase_ends(&body) && body.token.kind != SPLIT_TOKEN_BROKEN);
+	return NULL;
+}
+
 static const char *phrase_alone(struct split_phrase *p)
 {
 	static const struct {
@@ -205,6 +229,7 @@ static const char *phrase_alone(struct split_phrase *p)
 	    {"cluster", alone_cluster},
 	    {"vacuum", alone_vacuum},
 	    {"discard", alone_discard},
+	    {"do", alone_do},
 	};
 
 	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++)

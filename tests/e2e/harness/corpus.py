@@ -285,6 +285,12 @@ CREATE TRIGGER {name} BEFORE INSERT OR UPDATE ON {table} FOR EACH ROW EXECUTE FU
         return Step(f"schema_{name}", f'CREATE SCHEMA "{name}.Odd";\nSET search_path TO "{name}.Odd";\nCREATE TABLE inner_table (id int);\n'
                     f"CREATE DOMAIN short AS varchar(3) CHECK (VALUE <> ';');\n", f'DROP SCHEMA "{name}.Odd" CASCADE;')
 
+    def do_committing(self):
+        """A backfill in batches, which PostgreSQL refuses inside a transaction."""
+        name = self.name("b")
+        return Step(f"batches_{name}", f"DO $$\nBEGIN\n  CREATE TABLE {name} (id int);\n  FOR i IN 1..3 LOOP\n    INSERT INTO {name} VALUES (i);\n"
+                    f"    COMMIT;\n  END LOOP;\nEND $$;\n", f"DROP TABLE {name};", outside=self.random.random() < 0.3, bare=True, whole=True)
+
     def do_partitions(self):
         name = self.name("q")
         return Step(f"partitions_{name}", f"CREATE TABLE {name} (id int, at date NOT NULL) PARTITION BY RANGE (at);\nDO\n$do$\n"
