@@ -185,6 +185,10 @@ void steps_show_progress(struct steps_show *show, const struct coord_progress *p
 		else
 			json_progress(progress);
 	} else if (step == NULL) {
+		if (progress->warning && show->warned != NULL && strcmp(show->warned, progress->text) == 0)
+			return;
+		mem_free(&show->warned);
+		show->warned = progress->warning ? mem_strdup(progress->text) : NULL;
 		erase(show);
 		fputs("headgate: ", stderr);
 		if (progress->warning)
@@ -232,6 +236,7 @@ static void json_result(const struct coord_result *result, const char *restore)
 
 void steps_show_result(struct steps_show *show, const struct coord_result *result, const char *restore)
 {
+	mem_free(&show->warned);
 	if (show->json) {
 		json_result(result, restore);
 		return;

@@ -21,6 +21,7 @@ struct steps_show {
 	bool line; /* a live line stands there */
 	unsigned told_step;
 	int64_t told_ns; /* where lines are plain: of a step that takes long */
+	char *warned;    /* what is told again and again is shown once */
 };
 void steps_show_begin(struct steps_show *show, const char *command, const char *database, bool json);
 void steps_show_progress(struct steps_show *show, const struct coord_progress *progress);
