@@ -75,7 +75,8 @@ struct coord_failure {
 	const char *revision, *message;
 	const char *file;
 	unsigned line, column;   /* of the error's place; column 0: not known */
-	const char *statement;   /* its text, at most COORD_STATEMENT_BYTES; NULL: the COMMIT */
+	const char *statement;   /* its text, at most COORD_STATEMENT_BYTES; NULL: not one of the file's
+				    (the COMMIT, the ledger's row) */
 	unsigned statement_line; /* in the file */
 	unsigned position;       /* in the statement, in characters from 1; 0: not known */
 	const char *severity, *sqlstate, *error;
@@ -125,7 +126,7 @@ struct coord_request {
 	int64_t drain_timeout_ns;
 	enum conf_on_timeout on_timeout;
 	unsigned attempts;
-	int64_t deadline_ns;        /* from an announcement to its release */
+	int64_t deadline_ns;        /* from an announcement to its release, less the backup's time */
 	int64_t max_transaction_ns; /* pre-check: refuse when a transaction is older; 0: do not ask */
 	int out_fd, err_fd;         /* the command's output, or the backup's */
 
@@ -149,7 +150,8 @@ struct coord_request {
 
 struct coord *coord_start(const struct coord_request *request);
 /* Ctrl-C: before the command runs: release and leave. While it runs: SIGTERM to it, SIGKILL the second time.
- * In a step: its statement is cancelled, what was done before stays; the second time its session is ended. */
+ * In a step: its statement is cancelled, what was done before stays; the second time its session is ended,
+ * the third time it is left to itself. */
 void coord_cancel(struct coord *coord);
 /* Kills the command, drops the connection (and with it the lock). NULL-safe. */
 void coord_free(struct coord **coord);

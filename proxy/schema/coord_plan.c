@@ -8,7 +8,7 @@
 #include "base/mem.h"
 #include "coord_private.h"
 
-/* For a lock in the way of the ledger's making. */
+/* For a lock in the way of the ledger's making, or of the publication. */
 #define FOUNDING_NS (10 * CLOCK_S)
 
 static const char init_hint[] =
@@ -160,6 +160,9 @@ void coord_plan_drop(struct coord *c)
 
 static void on_published(struct coord *c, const struct pq_result *result)
 {
+	if (!result->ok && strcmp(result->sqlstate, "55P03") == 0 &&
+	    clock_now() - c->entered_ns < FOUNDING_NS)
+		return; /* somebody else publishes; again at the next tick */
 	if (!result->ok) {
 		coord_trouble(c, "publishing the graph", result);
 		return;

@@ -1,8 +1,8 @@
-/* Inside of schema/coord: the struct shared by its machine (coord.c), the steps before anybody is disturbed
- * (coord_lock.c), drain and fence (coord_drain.c), the command and the conclusion (coord_run.c), the look at
- * the server's backends (coord_backends.c); and for runs of steps the ledger and the plan (coord_plan.c), the
- * backup (coord_backup.c), the segments (coord_steps.c) and what becomes of a lost connection
- * (coord_inquire.c). */
+/* Inside of schema/coord: the struct shared by its machine (coord.c) and what ends it early (coord_ends.c),
+ * the steps before anybody is disturbed (coord_set.c, coord_lock.c), drain and fence (coord_drain.c), the
+ * command and the conclusion (coord_run.c), the look at the server's backends (coord_backends.c); and for
+ * runs of steps the ledger and the plan (coord_plan.c), the backup (coord_backup.c), the segments
+ * (coord_steps.c) and what becomes of a lost connection (coord_inquire.c). */
 #ifndef SCHEMA_COORD_PRIVATE_H
 #define SCHEMA_COORD_PRIVATE_H
 
@@ -115,6 +115,8 @@ struct coord {
 	unsigned lost_at;  /* the step that it was at, from 1; 0: none */
 	bool lost_open;    /* which may have been committed */
 	int64_t inquire_until_ns;
+	unsigned stops;  /* how often a step was told to stop */
+	int64_t stop_ns; /* when last, by the deadline */
 
 	struct coord_ending ending;
 	struct coord_result result;
@@ -203,7 +205,8 @@ void coord_hold(struct coord *c);
 void coord_step(struct coord *c);
 void coord_restore(struct coord *c);
 void coord_loosen(struct coord *c);
-void coord_steps_end(struct coord *c); /* the run is concluded */
+void coord_stop_step(struct coord *c, const char *why); /* harder each time */
+void coord_steps_end(struct coord *c);                  /* the run is concluded */
 bool coord_starts_held(const struct coord *c);
 /* coord_inquire.c */
 void coord_inquire(struct coord *c);

@@ -43,7 +43,10 @@ static void finish(struct resolution *r, enum coord_resolved how, char *text)
 static bool failed(struct resolution *r, const struct pq_result *result)
 {
 	/* A broken link is told by on_closed(). */
-	if (!result->ok && pq_is_open(r->pq))
+	if (!result->ok && strcmp(result->sqlstate, "42883") == 0)
+		finish(r, COORD_NOT_RESOLVED,
+		    mem_strdup("the ledger is older than this program: run `headgate init`, then again"));
+	else if (!result->ok && pq_is_open(r->pq))
 		finish(r, COORD_NOT_RESOLVED,
 		    mem_printf("the ledger: %s%s%s", result->message, result->hint != NULL ? ": " : "",
 			result->hint != NULL ? result->hint : ""));

@@ -10,6 +10,8 @@
 #include "coord_private.h"
 
 #define WATCH_NS (1 * CLOCK_S)
+/* A server that does not do as it is told: how long until it is told harder. */
+#define HARDER_NS (15 * CLOCK_S)
 
 /* Does the plan hold at all? */
 static bool holds(const struct coord *c)
@@ -208,6 +210,18 @@ static void begin_segment(struct coord *c)
 	runner_run(c->runner, c->next, segment_end(c), c->hold == HOLD_FENCED);
 }
 
+void coord_stop_step(struct coord *c, const char *why)
+{
+	c->stops++;
+	c->stop_ns = clock_now();
+	if (c->stops > 2) {
+		coord_lost(c, "57014", "given up: the server does not end the statement");
+		return;
+	}
+	coord_warn(c, "%s%s", why, c->stops > 1 ? ": its session is ended" : "");
+	runner_stop(c->runner);
+}
+
 /* On entering it begins; then it watches the clock, and asks nothing: the connection is the files'. */
 void coord_step(struct coord *c)
 {
@@ -218,12 +232,11 @@ void coord_step(struct coord *c)
 	}
 	if (c->hold == HOLD_FENCED)
 		coord_watch_hold(c, now);
-	if (!c->over_deadline && now > coord_deadline_ns(c)) {
-		c->over_deadline = true;
-		coord_warn(c, "past the run's deadline: stopping the step");
-		runner_stop(c->runner);
-	}
 	coord_tick(c, WATCH_NS);
+	if (now > coord_deadline_ns(c) && (!c->over_deadline || now - c->stop_ns > HARDER_NS)) {
+		c->over_deadline = true;
+		coord_stop_step(c, "past the run's deadline: stopping the step");
+	}
 }
 
 /* ---- between and after them ---- */

@@ -325,7 +325,7 @@ static void on_fresh(struct runner *r, const struct pq_result *result)
 		return;
 	}
 	if (!result->ok && !r->failed) {
-		runner_failure_take(r, NULL, result);
+		runner_failure_take(r, NULL, result, "a new session for it: ");
 		r->certain = true;
 	}
 	r->fresh = result->ok;

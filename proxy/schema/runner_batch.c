@@ -88,7 +88,8 @@ static void on_item(struct runner *r, const struct pq_result *result)
 		r->broken = true;
 		/* What fails of the next step's session, once the step is committed, is done once more. */
 		if (!r->failed && item->kind != ITEM_FRESH)
-			runner_failure_take(r, item->statement, result);
+			runner_failure_take(r, item->statement, result,
+			    item->kind == ITEM_LEDGER ? "its row in the ledger: " : "");
 	}
 	if (r->heard < r->sent)
 		return;

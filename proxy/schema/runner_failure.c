@@ -47,8 +47,8 @@ static char *shortened(const struct split_statement *s)
 	return text;
 }
 
-void runner_failure_take(
-    struct runner *r, const struct split_statement *statement, const struct pq_result *result)
+void runner_failure_take(struct runner *r, const struct split_statement *statement,
+    const struct pq_result *result, const char *what)
 {
 	const struct plan_step *step = runner_step(r);
 	runner_failure_clear(r);
@@ -64,7 +64,7 @@ void runner_failure_take(
 	    .line = step->section->file != NULL ? step->section->line : step->migration->line,
 	    .severity = "ERROR",
 	    .sqlstate = keep(r, mem_strdup(result->sqlstate)),
-	    .error = keep(r, mem_strdup(result->message)),
+	    .error = keep(r, mem_printf("%s%s", what, result->message)),
 	    .detail = copy(r, result->detail),
 	    .hint = copy(r, result->hint),
 	    .context = copy(r, result->context),

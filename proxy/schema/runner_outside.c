@@ -67,7 +67,7 @@ static bool leaves_nothing(const struct split_statement *s)
 /* The ledger could not be told that a step begins or has ended. */
 static void ledger_refused(struct runner *r, const struct pq_result *result, bool half)
 {
-	runner_failure_take(r, NULL, result);
+	runner_failure_take(r, NULL, result, "its row in the ledger: ");
 	r->certain = !half;
 	runner_failure_settle(r);
 	runner_end(r, half ? RUNNER_HALF : RUNNER_FAILED);
@@ -100,7 +100,7 @@ void runner_begin_outside(struct runner *r)
 
 static void failed(struct runner *r, const struct pq_result *result, bool certain)
 {
-	runner_failure_take(r, statement(r), result);
+	runner_failure_take(r, statement(r), result, "");
 	r->certain = certain;
 	runner_enter(r, RUNNER_ROLLING_BACK, result->sqlstate);
 }

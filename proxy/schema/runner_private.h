@@ -125,8 +125,9 @@ void runner_fail(struct runner *r); /* runner_failure.c */
 void runner_batch_drop(struct runner *r);
 
 /* runner_failure.c */
-void runner_failure_take(
-    struct runner *r, const struct split_statement *statement, const struct pq_result *result);
+/* statement NULL: not one of the file's; then `what` goes before the message. */
+void runner_failure_take(struct runner *r, const struct split_statement *statement,
+    const struct pq_result *result, const char *what);
 void runner_failure_clear(struct runner *r);
 /* Sets failure.left, once it is known what the step leaves behind. */
 void runner_failure_settle(struct runner *r);
