@@ -1,5 +1,6 @@
 #include "steps_show.h"
 
+#include <inttypes.h>
 #include <poll.h>
 #include <stdlib.h>
 #include <string.h>
@@ -245,7 +246,14 @@ void steps_show_result(struct steps_show *show, const struct coord_result *resul
 	if (result->failure != NULL)
 		show_failure(&show->page, result->failure);
 	fputs("headgate: ", stderr);
-	page_ink(&show->page, result->outcome == COORD_SUCCEEDED ? PAGE_GOOD : PAGE_BAD, "%s", result->text);
+	/* What failed has just been told at length. */
+	if (result->failure != NULL && result->outcome == COORD_FAILED && result->run_id != 0)
+		page_ink(&show->page, PAGE_BAD, "run %" PRId64 " failed: %u of %u steps done, %s recorded",
+		    result->run_id, result->steps_done, result->steps,
+		    result->to != NULL ? result->to : "nothing");
+	else
+		page_ink(&show->page, result->outcome == COORD_SUCCEEDED ? PAGE_GOOD : PAGE_BAD, "%s",
+		    result->text);
 	fputc('\n', stderr);
 	show_hint(&show->page, result->hint);
 	if (result->backup != NULL) {
