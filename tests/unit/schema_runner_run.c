@@ -331,6 +331,35 @@ static void cancelling_twice_ends_the_session(void **state)
 	assert_sql("SELECT to_regclass('public.b') IS NULL", "t");
 }
 
+/* A backend that does nothing any more: the third time it is left to itself. */
+static void a_server_that_does_not_answer(void **state)
+{
+	(void)state;
+	static struct runs runs;
+	static const char at_work[] = "SELECT pid FROM pg_stat_activity WHERE wait_event = 'PgSleep'";
+	RUNS(&runs, "1_a.sql", "-- migrate:up\nCREATE TABLE a ();", "2_b.sql",
+	    "-- migrate:up\nCREATE TABLE b ();\nSELECT pg_sleep(1000);");
+	runs_begin(&runs);
+	until(sql(at_work)[0] != '\0');
+	pid_t backend = (pid_t)strtol(sql(at_work), NULL, 10);
+	kill(backend, SIGSTOP);
+	for (int i = 0; i < 3; i++)
+		coord_cancel(runs.seen.coord);
+	until(strstr(runs.seen.story, "asking what the ledger says") != NULL);
+	until(strcmp(sql("SELECT count(*) FROM pg_stat_activity WHERE application_name = 'headgate upgrade'"),
+		  "2") == 0);
+	coord_cancel(runs.seen.coord);
+	runs_end(&runs);
+	assert_outcome(&runs, COORD_LOST);
+	assert_has(runs.seen.text, "in step 2 of 2");
+	assert_has(runs.seen.text, "what became of it is not known");
+	assert_has(runs.seen.hint, "headgate current");
+	kill(backend, SIGCONT);
+	while (strcmp(sql("SELECT count(*) FROM pg_locks WHERE locktype = 'advisory'"), "0") != 0)
+		usleep(5000);
+	assert_sql("SELECT to_regclass('public.b') IS NULL", "t");
+}
+
 static void a_lost_connection_is_asked_about(void **state)
 {
 	(void)state;
@@ -517,6 +546,7 @@ int main(void)
 	    cmocka_unit_test_setup(cancelling_a_step, runs_clean),
 	    cmocka_unit_test_setup(a_pause_is_left_at_once, runs_clean),
 	    cmocka_unit_test_setup(cancelling_twice_ends_the_session, runs_clean),
+	    cmocka_unit_test_setup(a_server_that_does_not_answer, runs_clean),
 	    cmocka_unit_test_setup(a_lost_connection_is_asked_about, runs_clean),
 	    cmocka_unit_test_setup(a_backup_comes_first, runs_clean),
 	    cmocka_unit_test_setup(a_killed_conductor, runs_clean),
