@@ -6,6 +6,9 @@
  * A stall of anybody, a crash of a proxy, and a network that delivers late need no words here: a process may wait between any two of its steps,
  * for ever too; a proxy that starts again is another one.
  *
+ * A run of migrations that lets traffic flow until its first step that needs the hold announces that by begin_hold(), which is announce() here:
+ * the same lock, then what renewals read. What it does before that and after end_hold() is no migration statement in the sense of this model.
+ *
  * Time is a count of leases that are over: renewal number g of a proxy gives a lease that runs until over[p] >= g, which happens at any moment
  * after it was sent. So "certainly run out" is seen[p] <= over[p] for the coordinator and lease[p] <= over[p] for the proxy: the coordinator reads the time
  * of the ledger's write, which is never before the sending.
