@@ -53,7 +53,7 @@ class Targets:
             self._figure("instructions", protocol, "instructions per transaction", limit)
             for group in ("receives", "sends", "waits"):
                 self._figure("syscalls", protocol, group, 2.05)
-        for case in (migrate.FREE, migrate.HELD):
+        for case in migrate.LIMITED:
             self._ratio("migrate", case, "direct", "time", 1.5)
         self._figure("migrate", migrate.READ, "time", 1, unit=" s")
         self._figure("refuse", "wrong head", "refusals per second of CPU", 10000, at_most=False)
