@@ -10,7 +10,7 @@
 
 #include "base/mem.h"
 #include "net/pq.h"
-#include "schema/readers.h"
+#include "schema/split.h"
 #include "ctl/cli.h"
 #include "conduct.h"
 #include "migrate_private.h"
@@ -61,10 +61,17 @@ static char *url_name(const char *url)
 	return name;
 }
 
+/* NULL: it is right. */
+static const char *url_error(const char *url)
+{
+	struct split_error no_text;
+	return split_check_text(url, strlen(url), &no_text) ? pq_dsn_error(url) : "it is not UTF-8";
+}
+
 /* No configuration: one is made up, in which everything but the database is at its default. */
 static bool open_url(struct migrate *m, const char *url, const char *from)
 {
-	const char *wrong = pq_dsn_error(url);
+	const char *wrong = url_error(url);
 	if (wrong != NULL)
 		return migrate_fails(m, CLI_USAGE, "%s: %s\nIt is written %s", from, wrong, URL_EXAMPLE);
 	struct conf_errors errors = {.count = 0};
@@ -108,7 +115,7 @@ static bool choose_section(struct migrate *m)
 	}
 	m->name = m->given.database != NULL ? m->given.database : m->section->name;
 	if (m->given.url != NULL) {
-		const char *wrong = pq_dsn_error(m->given.url);
+		const char *wrong = url_error(m->given.url);
 		if (wrong != NULL)
 			return migrate_fails(m, CLI_USAGE, "--url: %s\nIt is written %s", wrong, URL_EXAMPLE);
 		m->dsn = mem_strdup(m->given.url);
@@ -145,7 +152,7 @@ static bool open_conf(struct migrate *m)
 
 bool migrate_goes_to(struct migrate *m, const char *url, const char *from)
 {
-	const char *wrong = pq_dsn_error(url);
+	const char *wrong = url_error(url);
 	if (wrong != NULL)
 		return migrate_fails(m, CLI_USAGE, "%s: %s\nIt is written %s", from, wrong, URL_EXAMPLE);
 	if (m->conf == NULL)

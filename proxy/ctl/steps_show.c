@@ -18,6 +18,8 @@
 void steps_show_begin(struct steps_show *show, const char *command, const char *database, bool json)
 {
 	const char *term = getenv("TERM");
+	/* A line is one write. */
+	setvbuf(stderr, NULL, _IOLBF, BUFSIZ);
 	*show = (struct steps_show){
 	    .command = command,
 	    .database = database,

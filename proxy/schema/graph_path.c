@@ -254,8 +254,10 @@ static bool down_steps(const struct graph *graph, const struct graph_target *tar
 		unsigned count = graph_set_tips(graph, target->branch, rest, tips);
 		fine = count == 1;
 		if (count == 0) {
-			*why = mem_printf("only %d steps down are left%s", i,
-			    target->branch == NULL ? "" : " on that branch");
+			const char *where = target->branch == NULL ? "" : " on that branch";
+			*why = i == 0 ? mem_printf("nothing is applied%s: there is nothing to undo", where)
+				      : mem_printf("only %d step%s down %s left%s", i, i == 1 ? "" : "s",
+					    i == 1 ? "is" : "are", where);
 			break;
 		}
 		if (!fine) {
