@@ -87,10 +87,12 @@ static void on_answer(const struct pq_result *result, void *arg)
 	struct runner *r = question->runner;
 	runner_answer *answer = question->answer;
 
-	struct runner_question **at = &r->questions;
-	while (*at != question)
-		at = &(*at)->next;
-	*at = question->next;
+	/* Answers come in order, and there may be as many as a file has statements. */
+	if (question != r->questions)
+		log_panic("runner: an answer out of order");
+	r->questions = question->next;
+	if (r->questions == NULL)
+		r->last_question = &r->questions;
 	mem_free(&question);
 	/* Made up because the link broke: our owner hears of that, and takes us away. */
 	if (answer == NULL || (!result->ok && !pq_is_open(r->request.pq)))
@@ -101,8 +103,9 @@ static void on_answer(const struct pq_result *result, void *arg)
 static struct runner_question *question_new(struct runner *r, runner_answer *answer)
 {
 	struct runner_question *question = mem_alloc(sizeof(*question));
-	*question = (struct runner_question){.next = r->questions, .runner = r, .answer = answer};
-	r->questions = question;
+	*question = (struct runner_question){.runner = r, .answer = answer};
+	*r->last_question = question;
+	r->last_question = &question->next;
 	return question;
 }
 
@@ -417,6 +420,7 @@ struct runner *runner_new(const struct runner_request *request)
 	struct runner *r = mem_zalloc(sizeof(*r));
 	r->magic = RUNNER_MAGIC;
 	r->request = *request;
+	r->last_question = &r->questions;
 	r->timer = event_new(request->base, -1, 0, on_timer, r);
 	r->kick = event_new(request->base, -1, 0, on_kick, r);
 	if (r->timer == NULL || r->kick == NULL)

@@ -30,7 +30,7 @@ struct runner {
 	struct runner_request request;
 	struct event *timer; /* the ticking while a statement is under way; a pause */
 	struct event *kick;  /* what must not happen inside a caller's call */
-	struct runner_question *questions;
+	struct runner_question *questions, **last_question;
 
 	unsigned at, end; /* the step under way, the segment's end */
 	unsigned done;    /* steps done in all segments */

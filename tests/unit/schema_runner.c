@@ -184,6 +184,26 @@ static void copy_data(void **state)
 	assert_sql(HEADS, "3");
 }
 
+/* A dump as a migration: one batch of as many statements as there are. */
+static void many_statements(void **state)
+{
+	(void)state;
+	enum { MANY = 20000 };
+	static struct runs runs;
+	char *text = NULL;
+	size_t size;
+	FILE *to = open_memstream(&text, &size);
+	fputs("-- migrate:up\nCREATE TABLE a (n int);\n", to);
+	for (int i = 0; i < MANY; i++)
+		fprintf(to, "INSERT INTO a VALUES (%d);\n", i);
+	fclose(to);
+	RUNS(&runs, "1_a.sql", text);
+	runs_conduct(&runs);
+	assert_outcome(&runs, COORD_SUCCEEDED);
+	assert_sql("SELECT count(DISTINCT n) FROM a", "20000");
+	free(text);
+}
+
 static void a_failed_step_is_rolled_back_and_told(void **state)
 {
 	(void)state;
@@ -517,6 +537,7 @@ int main(void)
 	    cmocka_unit_test_setup(down_and_nothing_to_do, runs_clean),
 	    cmocka_unit_test_setup(a_session_like_a_new_one, runs_clean),
 	    cmocka_unit_test_setup(copy_data, runs_clean),
+	    cmocka_unit_test_setup(many_statements, runs_clean),
 	    cmocka_unit_test_setup(a_failed_step_is_rolled_back_and_told, runs_clean),
 	    cmocka_unit_test_setup(a_step_that_gives_up_the_lock, runs_clean),
 	    cmocka_unit_test_setup(outside_of_a_transaction, runs_clean),
