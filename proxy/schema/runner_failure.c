@@ -83,15 +83,18 @@ void runner_failure_take(struct runner *r, const struct split_statement *stateme
 		split_position(statement, result->position, &r->failure.line, &r->failure.column);
 }
 
-/* "0003 is pending as before; recorded: 0002" */
+/* "it is pending as before; what is recorded stays 0002. Mend ... " */
 static char *standing(const struct runner *r)
 {
 	const struct plan_step *step = runner_step(r);
-	return mem_printf("%s; what is recorded stays %s",
+	return mem_printf("%s; what is recorded stays %s. %s",
 	    step->kind == PLAN_DOWN     ? "it is there as before"
 		: step->kind == PLAN_UP ? "it is pending as before"
 					: "it runs again with the next upgrade",
-	    heads_text(&step->before));
+	    heads_text(&step->before),
+	    r->stopping > 0       ? "Run the same again to go on."
+		: r->lock_trouble ? "Run the same again when nothing is in the way."
+				  : "Mend the file and run the same again.");
 }
 
 void runner_failure_settle(struct runner *r)
@@ -109,10 +112,10 @@ void runner_failure_settle(struct runner *r)
 	bool undone = r->certain && !r->effects;
 	if (!step->outside)
 		r->failure.left = keep(
-		    r, mem_printf("%sThe step was rolled back, nothing of it is there: %s.", tried, stands));
+		    r, mem_printf("%sThe step was rolled back, nothing of it is there: %s", tried, stands));
 	else if (undone)
 		r->failure.left = keep(r,
-		    mem_printf("%sThe step runs outside a transaction, but nothing of it is there yet: %s.",
+		    mem_printf("%sThe step runs outside a transaction, but nothing of it is there yet: %s",
 			tried, stands));
 	else
 		r->failure.left = keep(r,

@@ -225,8 +225,7 @@ static void a_failed_step_is_rolled_back_and_told(void **state)
 	    "exist");
 	assert_string_equal(runs.left,
 	    "The step was rolled back, nothing of it is there: it is pending as before; what is recorded "
-	    "stays "
-	    "1.");
+	    "stays 1. Mend the file and run the same again.");
 	assert_has(runs.seen.text, "failed: step 2 of 3 (up 2, 2_b.sql:6): column \"nowhere\"");
 	assert_has(runs.seen.text, "recorded: 1");
 	assert_sql(STEPS, "1|up|1|in|held|done|1\n2|up|2|in|held|undone|1|42703|6");
