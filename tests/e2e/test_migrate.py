@@ -12,7 +12,7 @@ import subprocess
 
 import pytest
 
-from harness import place
+from harness import corpus, place
 from harness.headgate import Headgate, binary, section
 from harness.project import Project
 from harness.wait import stays, until
@@ -438,6 +438,23 @@ def test_script_is_a_run(cluster, shop):
         assert ledger(cluster, other) == ledger(cluster, shop)
         psql(cluster, other, project.run("upgrade", "--sql", "a001:head").out, project)
         assert project.run("upgrade", "--dry-run", DATABASE_URL=url(cluster, other)).out.startswith("Nothing to do")
+    finally:
+        cluster.sql(f'DROP DATABASE "{other}" WITH (FORCE)')
+
+
+@pytest.mark.parametrize("layout", corpus.LAYOUTS, ids=lambda layout: layout.__name__.lower())
+def test_script_of_a_corpus(cluster, shop, layout):
+    """Folders of other tools, with the oddities of real ones: the script leaves what the run leaves."""
+    project = Project(url(cluster, shop))
+    os.makedirs(project.path("migrations"))
+    layout(project.path("migrations"), corpus.Writer(11).make(120), 11)
+    other = f"{shop}_script"
+    cluster.sql(f'CREATE DATABASE "{other}"')
+    try:
+        project.run("upgrade", "--no-hold")
+        psql(cluster, other, project.run("upgrade", "--sql", DATABASE_URL=None).out, project)
+        assert dump(cluster, other) == dump(cluster, shop)
+        assert ledger(cluster, other) == ledger(cluster, shop)
     finally:
         cluster.sql(f'DROP DATABASE "{other}" WITH (FORCE)')
 
