@@ -519,6 +519,35 @@ static void a_killed_conductor(void **state)
 	    "abandoned|{}\nsucceeded|{1}|{2}");
 }
 
+/* The ledger is somebody else's, as `headgate init` grants it; the files take another role than the one that
+ * keeps it. */
+static void a_role_with_just_enough_rights(void **state)
+{
+	(void)state;
+	static struct runs runs;
+	char said[4000];
+	const struct conf_recorded recorded = {.reader = S("headgate")};
+	pg_sql(&cluster, "postgres", "CREATE ROLE owner");
+	pg_sql(&cluster, "postgres",
+	    "CREATE ROLE conductor LOGIN IN ROLE owner, pg_read_all_stats, pg_signal_backend");
+	init_database(&cluster, "shop", &recorded, "ctl", "conductor", said, sizeof(said));
+	sql("GRANT USAGE, CREATE ON SCHEMA public TO owner");
+	RUNS(&runs, "1_a.sql",
+	    "-- migrate:up\nSET ROLE owner;\nCREATE TABLE a (n int);\nINSERT INTO a VALUES (1);", "2_b.sql",
+	    "-- migrate:up\nSET ROLE owner;\nCREATE INDEX CONCURRENTLY i ON a (n);", "3_c.sql",
+	    "-- migrate:up hold:none\nCREATE TABLE c ();", "4_d.sql", "-- migrate:up\nSELECT nowhere;");
+	snprintf(runs.seen.dsn, sizeof(runs.seen.dsn), "host=%s port=%u user=conductor dbname=shop",
+	    cluster.dir, cluster.port);
+	runs_conduct(&runs);
+	assert_outcome(&runs, COORD_FAILED);
+	assert_has(runs.failure, "4/4 up 4 4_d.sql:2:8 [SELECT nowhere]");
+	assert_int_equal(runs.done, 3);
+	assert_sql(STEPS,
+	    "1|up|1|in|held|done|1\n2|up|2|out|held|done|1\n3|up|3|in|held|done|1\n"
+	    "4|up|4|in|held|undone|1|42703|2");
+	assert_sql("SELECT tableowner FROM pg_tables WHERE tablename = 'a'", "owner");
+}
+
 static void other_readers_are_refused(void **state)
 {
 	(void)state;
@@ -550,6 +579,7 @@ int main(void)
 	    cmocka_unit_test_setup(a_lost_connection_is_asked_about, runs_clean),
 	    cmocka_unit_test_setup(a_backup_comes_first, runs_clean),
 	    cmocka_unit_test_setup(a_killed_conductor, runs_clean),
+	    cmocka_unit_test_setup(a_role_with_just_enough_rights, runs_clean),
 	    cmocka_unit_test_setup(other_readers_are_refused, runs_clean),
 	};
 	coord_tests_begin();
