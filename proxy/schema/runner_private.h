@@ -114,7 +114,11 @@ void runner_freshen(struct runner *r);
 void runner_pause(struct runner *r);
 void runner_decide(struct runner *r);
 void runner_roll_back(struct runner *r);
-void runner_batch(struct runner *r);         /* runner_batch.c */
+void runner_batch(
+    struct runner *r); /* runner_plain.c: does a statement certainly leave the session as it was? */
+bool runner_plain(const char *text, size_t size);
+
+/* runner_batch.c */
 void runner_begin_outside(struct runner *r); /* runner_outside.c */
 void runner_statement(struct runner *r);
 void runner_look(struct runner *r);
