@@ -21,7 +21,7 @@ ALTER TABLE headgate.run
 -- Every step ever tried, in the order of their trial.
 CREATE TABLE headgate.step (
 	step_id bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
-	run_id bigint NOT NULL REFERENCES headgate.run,
+	run_id bigint NOT NULL,              -- without a reference, whose check would be a tenth of a step's cost: runs are never deleted
 	ordinal int NOT NULL,                -- its place in the run, from 1
 	kind text NOT NULL CHECK (kind IN ('up', 'down', 'repeat')),
 	revision text NOT NULL,              -- of a repeatable one its file's name
@@ -84,17 +84,8 @@ INSERT INTO headgate.graph (serial, revisions) VALUES (0, 0);
 CREATE TRIGGER headgate_nudge AFTER INSERT OR UPDATE OR DELETE OR TRUNCATE ON headgate.graph
 	FOR EACH STATEMENT EXECUTE FUNCTION headgate.nudge('graph');
 
--- The functions that a step calls are PL/pgSQL, whose plans last for the session: a run may have thousands of steps.
-
--- Does this session hold the lock of whoever may change the schema, for the session or for this transaction?
-CREATE FUNCTION headgate.locked() RETURNS boolean
-LANGUAGE plpgsql VOLATILE SET search_path = pg_catalog, pg_temp AS $locked$
-BEGIN
-	RETURN EXISTS (SELECT FROM pg_locks l
-		WHERE l.locktype = 'advisory' AND l.pid = pg_backend_pid() AND l.granted AND l.objsubid = 1
-		AND (l.classid::bigint << 32 | l.objid::bigint) = 7522525836451345509
-		AND l.database = (SELECT d.oid FROM pg_database d WHERE d.datname = current_database()));
-END $locked$;
+-- The functions that a step calls are PL/pgSQL, whose plans last for the session: a run may have thousands of steps. Those that only others of ours
+-- call have the search_path of their callers.
 
 CREATE FUNCTION headgate.heads() RETURNS text[]
 LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp AS $heads$
@@ -110,23 +101,35 @@ BEGIN
 	INSERT INTO headgate.head (head, run_id) SELECT h, p_run FROM unnest(p_heads) AS h ON CONFLICT (head) DO NOTHING;
 END $record$;
 
--- The run must be the caller's and not ended: else somebody believed it gone, and nothing of it may be committed any more.
+-- The run must be the caller's and not ended: else somebody believed it gone, and nothing of it may be committed any more. Whoever takes the lock ends
+-- the run before anything else (reap()), and that waits for the row, which is ours until we commit.
 CREATE FUNCTION headgate.mine(p_run bigint) RETURNS void
-LANGUAGE plpgsql VOLATILE SET search_path = pg_catalog, pg_temp AS $mine$
+LANGUAGE plpgsql VOLATILE AS $mine$
 BEGIN
-	PERFORM 1 FROM headgate.run WHERE run_id = p_run AND state <> 'ended' AND coordinator_pid = pg_backend_pid();
+	PERFORM 1 FROM headgate.run WHERE run_id = p_run AND state <> 'ended' AND coordinator_pid = pg_backend_pid() FOR SHARE;
 	IF NOT FOUND THEN
-		RAISE EXCEPTION 'run % is not conducted by this session any more', p_run USING ERRCODE = '55000';
-	END IF;
-	IF NOT headgate.locked() THEN
-		RAISE EXCEPTION 'this session has lost the lock of run %', p_run USING ERRCODE = '55000',
-			HINT = 'A statement of the migration may have released it: pg_advisory_unlock_all() or DISCARD ALL must not stand in one.';
+		RAISE EXCEPTION 'run % is not conducted by this session any more', p_run USING ERRCODE = '55000',
+			HINT = 'Somebody has found its lock free, and ended it.';
 	END IF;
 END $mine$;
 
+-- A file may have given up the lock. The runner asks where it has statements that could.
+CREATE FUNCTION headgate.lock_kept(p_run bigint) RETURNS void
+LANGUAGE plpgsql VOLATILE SET search_path = pg_catalog, pg_temp AS $kept$
+BEGIN
+	PERFORM 1 FROM pg_locks l
+		WHERE l.locktype = 'advisory' AND l.pid = pg_backend_pid() AND l.granted AND l.objsubid = 1
+		AND (l.classid::bigint << 32 | l.objid::bigint) = 7522525836451345509
+		AND l.database = (SELECT d.oid FROM pg_database d WHERE d.datname = current_database());
+	IF NOT FOUND THEN
+		RAISE EXCEPTION 'this session has lost the lock of run %', p_run USING ERRCODE = '55000',
+			HINT = 'A statement of the migration may have released it: pg_advisory_unlock_all() or DISCARD ALL must not stand in one.';
+	END IF;
+END $kept$;
+
 -- What a step brings is there: what is applied and recorded follows.
 CREATE FUNCTION headgate.step_effect(p_run bigint, p_step bigint, p_kind text, p_revision text, p_checksum text, p_to text[]) RETURNS void
-LANGUAGE plpgsql VOLATILE SET search_path = pg_catalog, pg_temp AS $effect$
+LANGUAGE plpgsql VOLATILE AS $effect$
 BEGIN
 	IF p_kind = 'up' THEN
 		INSERT INTO headgate.applied (revision, checksum, run_id, step_id) VALUES (p_revision, p_checksum, p_run, p_step)
@@ -140,13 +143,21 @@ BEGIN
 				applied_at = EXCLUDED.applied_at;
 		RETURN;
 	END IF;
+	-- Mostly one head takes the place of another.
+	IF cardinality(p_to) = 1 THEN
+		UPDATE headgate.head SET head = p_to[1], run_id = p_run, recorded_at = clock_timestamp()
+			WHERE (SELECT count(*) FROM headgate.head) = 1;
+		IF FOUND THEN
+			RETURN;
+		END IF;
+	END IF;
 	DELETE FROM headgate.head WHERE NOT (head = ANY (p_to));
 	INSERT INTO headgate.head (head, run_id) SELECT h, p_run FROM unnest(p_to) AS h ON CONFLICT (head) DO NOTHING;
 END $effect$;
 
 -- The same of a step that was recorded before.
 CREATE FUNCTION headgate.step_take(p_step bigint) RETURNS void
-LANGUAGE plpgsql VOLATILE SET search_path = pg_catalog, pg_temp AS $take$
+LANGUAGE plpgsql VOLATILE AS $take$
 DECLARE
 	s headgate.step;
 BEGIN
@@ -158,12 +169,13 @@ END $take$;
 CREATE FUNCTION headgate.step_add(
 	p_run bigint, p_ordinal int, p_kind text, p_revision text, p_file text, p_line int, p_message text, p_checksum text,
 	p_transactional boolean, p_holding boolean, p_attempts int, p_from text[], p_to text[], p_started timestamptz, p_state text) RETURNS bigint
-LANGUAGE plpgsql VOLATILE SET search_path = pg_catalog, pg_temp AS $add$
+LANGUAGE plpgsql VOLATILE AS $add$
 DECLARE
 	id bigint;
-	recorded text[] := headgate.heads();
+	recorded text[];
 BEGIN
 	PERFORM headgate.mine(p_run);
+	SELECT COALESCE(array_agg(h.head), '{}') INTO recorded FROM headgate.head h;
 	IF NOT (recorded @> p_from AND recorded <@ p_from) THEN
 		RAISE EXCEPTION 'recorded is % and not % as the run believes', recorded, p_from USING ERRCODE = '55000';
 	END IF;
@@ -209,6 +221,7 @@ BEGIN
 		RAISE EXCEPTION 'step % is not at work', p_step USING ERRCODE = '55000';
 	END IF;
 	PERFORM headgate.mine(s.run_id);
+	PERFORM headgate.lock_kept(s.run_id);
 	PERFORM headgate.step_take(p_step);
 	UPDATE headgate.run SET transactional = true WHERE run_id = s.run_id;
 END $finished$;
@@ -458,7 +471,7 @@ END $renew$;
 
 REVOKE ALL ON FUNCTION headgate.renew(uuid, text, text, int, bigint, int[]) FROM PUBLIC;
 REVOKE ALL ON FUNCTION headgate.resolve(bigint, text, text, text) FROM PUBLIC;
-REVOKE ALL ON FUNCTION headgate.locked(), headgate.heads(), headgate.record(bigint, text[]), headgate.mine(bigint), headgate.step_take(bigint),
+REVOKE ALL ON FUNCTION headgate.heads(), headgate.lock_kept(bigint), headgate.record(bigint, text[]), headgate.mine(bigint), headgate.step_take(bigint),
 	headgate.step_effect(bigint, bigint, text, text, text, text[]),
 	headgate.step_add(bigint, int, text, text, text, int, text, text, boolean, boolean, int, text[], text[], timestamptz, text),
 	headgate.step_done(bigint, int, text, text, text, int, text, text, boolean, int, text[], text[]),

@@ -36,7 +36,7 @@ static void make_items(struct runner *r)
 	const struct split *split = &r->split;
 	/* A pair that wraps the file is ours; its BEGIN may have options. */
 	unsigned first = section->wrapped ? 1 : 0, end = split->count - (section->wrapped ? 1 : 0);
-	char *settings = runner_settings_sql(r);
+	bool plain = true;
 
 	r->items = mem_alloc((split->count + 32) * sizeof(*r->items));
 	if (section->wrapped)
@@ -46,6 +46,7 @@ static void make_items(struct runner *r)
 	for (unsigned i = first; i < end; i++) {
 		struct runner_item *item = add(r, ITEM_FILE, split->at[i].text, split->at[i].size);
 		item->statement = &split->at[i];
+		plain = plain && runner_plain(split->at[i].text, split->at[i].size);
 		item->copy = runner_copies(&split->at[i]);
 		item->syncs = item->copy;
 		if (item->copy)
@@ -53,11 +54,19 @@ static void make_items(struct runner *r)
 	}
 	/* The ledger is ours to write, whatever role the file has taken and however short it has set its
 	 * time. */
-	add_text(r, ITEM_FRAME, "RESET SESSION AUTHORIZATION");
-	add_text(r, ITEM_FRAME, "RESET ROLE");
-	add_text(r, ITEM_FRAME, "SET LOCAL statement_timeout = '15s'");
+	if (!plain) {
+		add_text(r, ITEM_FRAME, "RESET SESSION AUTHORIZATION");
+		add_text(r, ITEM_FRAME, "RESET ROLE");
+		add_text(r, ITEM_FRAME, "SET LOCAL statement_timeout = '15s'");
+		char *kept = mem_printf("SELECT headgate.lock_kept(%s)", r->request.run);
+		add_text(r, ITEM_FRAME, kept);
+		mem_free(&kept);
+	}
 	add_text(r, ITEM_LEDGER, done_sql);
 	add(r, ITEM_COMMIT, "COMMIT", strlen("COMMIT"))->syncs = true;
+	if (plain)
+		return;
+	char *settings = runner_settings_sql(r);
 	for (unsigned i = 0; runner_session_sql[i] != NULL; i++)
 		add_text(r, ITEM_FRESH, runner_session_sql[i]);
 	add(r, ITEM_FRESH, settings, strlen(settings))->syncs = true;
