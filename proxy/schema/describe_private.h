@@ -23,7 +23,8 @@ extern const struct describe_statement describe_statements[];
 extern const unsigned describe_statement_count;
 
 /* The text as PostgreSQL would give it back once it has read it, where that differs: (ARRAY[a, b])::text[]
- * becomes ARRAY[(a)::text, (b)::text], and ((a AND b) AND c) becomes (a AND b AND c). To be freed. */
+ * becomes ARRAY[(a)::text, (b)::text], ((a AND b) AND c) becomes (a AND b AND c), 'x'::text AS text loses its
+ * name. To be freed. */
 char *describe_settled(const char *text);
 /* The same of a CREATE STATISTICS, with its columns in the order of their names. */
 char *describe_settled_statistics(const char *definition);
