@@ -29,9 +29,10 @@ struct pq_now *scratch_pq(struct scratch *scratch);
 const char *scratch_name(const struct scratch *scratch);
 
 /* Runs a text of SQL in it, statement by statement as psql would, with search_path "$user", public. Passed
- * over: the lines \restrict and \unrestrict that pg_dump writes, and COPY ... FROM stdin with its data (a
- * scratch database is there for its schema). False: *why (to be freed) is "FILE:LINE: ..." with the server's
- * words. */
+ * over: the lines \restrict and \unrestrict that pg_dump writes, COPY ... FROM stdin with its data (a scratch
+ * database is there for its schema), and what a dump says that fails elsewhere and does not matter (OWNER TO
+ * a role that is not there, CREATE SCHEMA public, a setting of a later version). Refused: what acts on the
+ * whole server. False: *why (to be freed) is "FILE:LINE: ..." with the server's words. */
 bool scratch_apply(struct scratch *scratch, const char *file, const char *text, size_t size, char **why);
 
 #endif

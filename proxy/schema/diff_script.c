@@ -41,16 +41,26 @@ void diff_phrase_say(struct diff_phrase *phrase, const char *format, ...)
 	mem_free(&text);
 }
 
+/* One line of a comment. It may hold names, and so anything: what a migration's format would take for a mark
+ * of its own ("migrate:down", "+goose Down") is made unlike one. */
+static void say_line(struct diff_phrase *out, const char *indent, const char *line, size_t size)
+{
+	const char *first = line + strspn(line, " \t");
+	bool marks = *first == '+' || strncasecmp(first, "migrate", strlen("migrate")) == 0;
+	say(out, "-- ", 3);
+	say(out, indent, strlen(indent));
+	say(out, "| ", marks ? 2 : 0);
+	say(out, line, size);
+	say(out, "\n", 1);
+}
+
 /* Whatever stands in a text, a line end in it may not end the comment. */
 static void say_commented(struct diff_phrase *out, const char *text, const char *indent)
 {
 	const char *line = text;
 	while (*line != '\0') {
 		size_t n = strcspn(line, "\r\n");
-		say(out, "-- ", 3);
-		say(out, indent, strlen(indent));
-		say(out, line, n);
-		say(out, "\n", 1);
+		say_line(out, indent, line, n);
 		line += n + strspn(line + n, "\r\n");
 	}
 }
@@ -67,9 +77,7 @@ static void say_wrapped(struct diff_phrase *out, const char *text)
 			if (take == 0)
 				take = strcspn(text, " \r\n");
 		}
-		say(out, "-- ", 3);
-		say(out, text, take);
-		say(out, "\n", 1);
+		say_line(out, "", text, take);
 		text += take + strspn(text + take, take < n ? " " : "\r\n");
 	}
 }

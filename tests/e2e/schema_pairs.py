@@ -483,6 +483,10 @@ PAIRS = {
         "time DEFAULT '12:00', o numeric(5,2) DEFAULT 1.5, p uuid DEFAULT gen_random_uuid(), q point DEFAULT '(1,2)', r tsvector "
         "DEFAULT 'a b', CHECK (a BETWEEN '2000-01-01' AND 'infinity' AND k NOT IN (1, 2) AND l SIMILAR TO 'x%' AND m LIKE ANY "
         "(ARRAY['a', 'b']) AND coalesce(o, 0) >= 0 AND (d ->> 'a') IS NOT NULL AND extract(year FROM g) > 1999));"),
+    "constants in a union": (
+        "CREATE TABLE t (id bigint, a varchar(9), m numeric(5,2));",
+        "CREATE TABLE t (id bigint, a varchar(9), m numeric(5,2)); CREATE VIEW v AS SELECT id, a, m FROM t UNION ALL SELECT 0, 'none', 0 "
+        "UNION (SELECT NULL, NULL, NULL EXCEPT SELECT 1, 'x'::varchar, 2.5); CREATE VIEW w AS SELECT 'x' AS text, 'y' AS y, 1 AS int4;"),
     "index kinds": (
         "CREATE EXTENSION pg_trgm; CREATE TABLE t (a text, b integer[], c tsvector, d int4range);",
         "CREATE EXTENSION pg_trgm; CREATE TABLE t (a text, b integer[], c tsvector, d int4range); "

@@ -319,7 +319,8 @@ def test_a_file_that_is_fine(server):
     pair = Pair(server, "CREATE TABLE a (x integer)", "")
     path = os.path.join(place.folder("fine"), "schema.sql")
     with open(path, "w") as f:
-        f.write("\ufeffCREATE TABLE a (x integer);\nALTER TABLE a OWNER TO nobody_here;\nCOPY a FROM stdin;\n1\n2\n\\.\n"
+        f.write("\ufeffCREATE TABLE a (x integer);\nALTER TABLE a OWNER TO nobody_here;\nSET a_setting_of_a_later_version = 0;\n"
+                "create  schema public;\nCOPY a FROM stdin;\n1\n2\n\\.\n"
                 "INSERT INTO a VALUES (1);\nCOMMENT ON TABLE a IS 'x';\nCOMMENT ON TABLE a IS NULL;\n"
                 "BEGIN;\nCREATE TABLE b (x integer);\nROLLBACK;\nCREATE INDEX CONCURRENTLY i ON a (x);\nDROP INDEX i;")
     pair.run("check", "--against", path)

@@ -136,6 +136,7 @@ static void comments_stay_comments(void **state)
 	(void)state;
 	struct diff_script script = {.alone = false};
 	diff_remark(&script, "the table %s goes", "\"x\n; DROP TABLE y; \r\n--\"");
+	diff_remark(&script, "the table %s goes", "\"x\n migrate:down\n+goose Down\"");
 	diff_leave(&script, "%s", "line\rtwo");
 	diff_say(&script, "DROP TABLE %s", "\"x\nDROP TABLE y; \"");
 	diff_left(&script);
@@ -143,6 +144,8 @@ static void comments_stay_comments(void **state)
 		assert_memory_equal(line, "-- ", 3);
 		assert_true(strchr(line, '\r') == NULL || strchr(line, '\r') > strchr(line, '\n'));
 		assert_non_null(strchr(line, '\n'));
+		const char *first = line + 2 + strspn(line + 2, " ");
+		assert_true(*first != '+' && strncmp(first, "migrate", 7) != 0);
 	}
 	assert_int_equal(script.statements, 0);
 	assert_int_equal(script.left, 1);
