@@ -51,15 +51,6 @@ struct description {
 	bool finished;
 };
 
-/* The version tables of migration tools, wherever they lie; what a tool names like everybody names things
- * ("migrations") is left out only where the configuration says so. */
-static const char *const version_tables[] = {"alembic_version", "flyway_schema_history", "schema_migrations",
-    "ar_internal_metadata", "databasechangelog", "databasechangeloglock", "goose_db_version",
-    "gorp_migrations", "django_migrations", "_prisma_migrations", "pgmigrations", "knex_migrations",
-    "knex_migrations_lock", "\"SequelizeMeta\"", "doctrine_migration_versions", "__diesel_schema_migrations",
-    "_sqlx_migrations", "\"__EFMigrationsHistory\"", "atlas_schema_revisions", "refinery_schema_history",
-    "_yoyo_migration", "_yoyo_log", "yoyo_lock", "_yoyo_version"};
-
 static const char *const kind_names[] = {
 #define KIND(name, text) [DESCRIBE_##name] = text,
 #include "schema/describe.def"
@@ -92,24 +83,6 @@ const char *described_value(const struct described *object, const char *attribut
 		if (strcmp(names[i], attribute) == 0)
 			return object->values[i];
 	return NULL;
-}
-
-const char *describe_bare(const char *qualified)
-{
-	const char *bare = qualified;
-	bool quoted = false;
-	for (const char *at = qualified; *at != '\0' && (quoted || *at != '('); at++) {
-		quoted ^= *at == '"';
-		if (*at == '.' && !quoted)
-			bare = at + 1;
-	}
-	return bare;
-}
-
-char *describe_schema(const char *qualified)
-{
-	const char *bare = describe_bare(qualified);
-	return mem_strndup(qualified, bare > qualified ? (size_t)(bare - qualified) - 1 : 0);
 }
 
 struct description *description_new(const char *skip)
@@ -317,30 +290,6 @@ static struct object *object_behind(const struct description *d, struct referenc
 	return NULL;
 }
 
-/* Whether or not the one is quoted where it need not be. */
-static bool same_name(const char *a, const char *b)
-{
-	for (;; a++, b++) {
-		a += strspn(a, "\"");
-		b += strspn(b, "\"");
-		if (*a != *b || *a == '\0')
-			return *a == *b;
-	}
-}
-
-static bool is_version_table(const struct description *d, const struct object *object)
-{
-	if (object->told.kind != DESCRIBE_TABLE)
-		return false;
-	if (d->skip != NULL && same_name(d->skip, object->name))
-		return true;
-	const char *bare = describe_bare(object->name);
-	for (size_t i = 0; i < sizeof(version_tables) / sizeof(version_tables[0]); i++)
-		if (strcmp(version_tables[i], bare) == 0)
-			return true;
-	return false;
-}
-
 static char *identity_of(const struct object *object, const struct object *parent)
 {
 	switch (object->told.kind) {
@@ -378,7 +327,8 @@ static void identify(struct description *d)
 	bool again = true;
 	make_places(d);
 	for (unsigned i = 0; i < d->count; i++)
-		out[i] = is_version_table(d, &d->objects[i]);
+		out[i] = d->objects[i].told.kind == DESCRIBE_TABLE &&
+		    describe_is_version_table(d->objects[i].name, d->skip);
 	while (again) {
 		again = false;
 		for (unsigned i = 0; i < d->count; i++) {
@@ -480,6 +430,20 @@ unsigned description_count(const struct description *d)
 unsigned describe_place(const struct description *d, const struct described *object)
 {
 	return (unsigned)((const struct object *)(const void *)object - d->objects);
+}
+
+unsigned describe_first(const struct description *d, enum describe_kind kind, const char *beginning)
+{
+	unsigned low = 0, high = d->count;
+	while (low < high) {
+		unsigned middle = low + (high - low) / 2;
+		const struct described *object = &d->objects[middle].told;
+		if (object->kind < kind || (object->kind == kind && strcmp(object->identity, beginning) < 0))
+			low = middle + 1;
+		else
+			high = middle;
+	}
+	return low;
 }
 
 const struct described *description_at(const struct description *d, unsigned place)

@@ -32,9 +32,16 @@ char *describe_settled_statistics(const char *definition);
 /* Where an object stands in its description. */
 unsigned describe_place(const struct description *description, const struct described *object);
 
+/* The objects of a kind whose identities begin so are one after the other: the first of them, or where it
+ * would stand. */
+unsigned describe_first(
+    const struct description *description, enum describe_kind kind, const char *beginning);
+
 /* The last part of a qualified name: "orders" of "public.orders", "\"a.b\"" of "public.\"a.b\"". */
 const char *describe_bare(const char *qualified);
 /* What stands before it: "public". To be freed. */
 char *describe_schema(const char *qualified);
+/* Of a migration tool; skip: a further one, or NULL. */
+bool describe_is_version_table(const char *name, const char *skip);
 
 #endif

@@ -33,54 +33,74 @@ static bool may_be_renamed(
 	return strstr(described_value(b, "definition"), " NOT VALID") == NULL;
 }
 
-void diff_pair_renamed(struct diff_plan *plan)
+static unsigned *list(const struct diff_plan *plan, enum describe_kind kind, enum fate fate, unsigned *count)
 {
-	unsigned end = plan->part_count;
-	for (unsigned i = 0; i < end; i++) {
-		struct part *dropped = &plan->parts[i];
-		enum describe_kind kind = diff_either(dropped)->kind;
-		if (dropped->fate != FATE_DROP || (kind != DESCRIBE_CONSTRAINT && kind != DESCRIBE_INDEX))
-			continue;
-		for (unsigned j = 0; j < end; j++) {
-			struct part *created = &plan->parts[j];
-			if (!lone(created, FATE_CREATE, kind) || !may_be_renamed(plan, dropped, created))
+	unsigned *found = mem_alloc((plan->part_count + 1) * sizeof(unsigned));
+	*count = 0;
+	for (unsigned i = 0; i < plan->part_count; i++)
+		if (lone(&plan->parts[i], fate, kind))
+			found[(*count)++] = i;
+	return found;
+}
+
+static void pair_renamed(struct diff_plan *plan, enum describe_kind kind)
+{
+	unsigned drops, creates, *dropped = list(plan, kind, FATE_DROP, &drops);
+	unsigned *created = list(plan, kind, FATE_CREATE, &creates);
+	for (unsigned i = 0; i < drops; i++) {
+		struct part *old = &plan->parts[dropped[i]];
+		for (unsigned j = 0; j < creates; j++) {
+			struct part *new = &plan->parts[created[j]];
+			if (new->muted || !may_be_renamed(plan, old, new))
 				continue;
-			dropped->to = created->to;
-			dropped->renamed = true;
-			dropped->fate = FATE_ALTER;
-			plan->to_parts[describe_place(plan->to, created->to)] = i;
+			old->to = new->to;
+			old->renamed = true;
+			old->fate = FATE_ALTER;
+			plan->to_parts[describe_place(plan->to, new->to)] = dropped[i];
 			/* Nothing is left of the other half. */
-			*created = (struct part){.from = NULL,
-			    .to = dropped->to,
-			    .fate = FATE_KEEP,
-			    .drop = NOWHERE,
-			    .make = NOWHERE,
-			    .muted = true};
+			*new = (struct part){.to = old->to, .drop = NOWHERE, .make = NOWHERE, .muted = true};
 			break;
 		}
 	}
+	mem_free(&dropped);
+	mem_free(&created);
+}
+
+void diff_pair_renamed(struct diff_plan *plan)
+{
+	pair_renamed(plan, DESCRIBE_CONSTRAINT);
+	pair_renamed(plan, DESCRIBE_INDEX);
 }
 
 /* ---- suspected ---- */
 
+/* Columns of one table stand together, in the order of their names. */
 static bool same_columns(const struct diff_plan *plan, const struct described *a, const struct described *b)
 {
-	unsigned n = 0, matched = 0, m = 0;
-	for (unsigned i = 0; i < description_count(plan->to); i++)
-		m += description_at(plan->to, i)->kind == DESCRIBE_COLUMN &&
-		    description_at(plan->to, i)->parent == b;
-	for (unsigned i = 0; i < description_count(plan->from); i++) {
-		const struct described *column = description_at(plan->from, i);
-		if (column->kind != DESCRIBE_COLUMN || column->parent != a)
-			continue;
-		n++;
-		char *identity = mem_printf("%s.%s", b->name, column->name);
-		const struct described *other = description_find(plan->to, DESCRIBE_COLUMN, identity);
-		matched +=
-		    other != NULL && same(described_value(column, "type"), described_value(other, "type"));
-		mem_free(&identity);
+	char *old = mem_printf("%s.", a->name), *new = mem_printf("%s.", b->name);
+	unsigned i = describe_first(plan->from, DESCRIBE_COLUMN, old);
+	unsigned j = describe_first(plan->to, DESCRIBE_COLUMN, new);
+	unsigned n = 0;
+	for (;; i++, j++, n++) {
+		const struct described *x =
+		    i < description_count(plan->from) ? description_at(plan->from, i) : NULL;
+		const struct described *y =
+		    j < description_count(plan->to) ? description_at(plan->to, j) : NULL;
+		x = x != NULL && x->parent == a ? x : NULL;
+		y = y != NULL && y->parent == b ? y : NULL;
+		if (x == NULL || y == NULL) {
+			n = x == y ? n : 0;
+			break;
+		}
+		if (strcmp(x->name, y->name) != 0 ||
+		    !same(described_value(x, "type"), described_value(y, "type"))) {
+			n = 0;
+			break;
+		}
 	}
-	return n > 0 && n == m && matched == n;
+	mem_free(&old);
+	mem_free(&new);
+	return n > 0;
 }
 
 static bool alike(const struct diff_plan *plan, const struct described *a, const struct described *b)
