@@ -36,7 +36,9 @@ struct description *describing(struct pq_now *pq, const char *skip, struct pq_no
 	struct pq_now_error aside = {.position = 0};
 	bool ok = pq_now_do(pq, "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY", NULL, 0, error);
 	if (ok) {
-		ok = read_all(pq, description, error);
+		/* Some definitions need a lock on their table, which a migration may have. */
+		ok = pq_now_do(pq, "SET LOCAL lock_timeout = '30s'", NULL, 0, error) &&
+		    read_all(pq, description, error);
 		bool left = pq_now_do(pq, "ROLLBACK", NULL, 0, ok ? error : &aside);
 		pq_now_error_free(&aside);
 		ok = ok && left;
