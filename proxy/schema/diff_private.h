@@ -32,6 +32,7 @@ struct diff_script {
 	unsigned statements, remarks, left;
 	bool commented;      /* statements become comments */
 	bool remark_pending; /* one stands before the next statement */
+	bool gap;            /* an empty line is to stand before what comes next */
 	bool bodies;         /* functions are among them whose bodies PostgreSQL would check */
 	bool alone;          /* no one transaction can hold it */
 };

@@ -82,12 +82,23 @@ static void say_wrapped(struct diff_phrase *out, const char *text)
 	}
 }
 
+static void say_gap(struct diff_script *script)
+{
+	if (script->gap && script->text.size > 0)
+		say(&script->text, "\n", 1);
+	script->gap = false;
+}
+
 void diff_say(struct diff_script *script, const char *format, ...)
 {
 	va_list args;
 	va_start(args, format);
 	char *text = formatted(format, args);
 	va_end(args);
+	/* What takes several lines stands apart. */
+	bool lines = !script->commented && strchr(text, '\n') != NULL;
+	script->gap |= lines && !script->remark_pending;
+	say_gap(script);
 	if (script->commented) {
 		char *whole = mem_printf("%s;", text);
 		say_commented(&script->text, whole, "  ");
@@ -98,6 +109,7 @@ void diff_say(struct diff_script *script, const char *format, ...)
 		script->statements++;
 		script->remarks += script->remark_pending;
 		script->remark_pending = false;
+		script->gap = lines;
 	}
 	mem_free(&text);
 }
@@ -108,6 +120,7 @@ void diff_remark(struct diff_script *script, const char *format, ...)
 	va_start(args, format);
 	char *text = formatted(format, args);
 	va_end(args);
+	say_gap(script);
 	say_wrapped(&script->text, text);
 	script->remark_pending = true;
 	mem_free(&text);
@@ -120,6 +133,7 @@ void diff_leave(struct diff_script *script, const char *format, ...)
 	char *text = formatted(format, args);
 	va_end(args);
 	char *whole = mem_printf("LEFT TO YOU: %s", text);
+	say_gap(script);
 	say_wrapped(&script->text, whole);
 	script->left++;
 	script->commented = true;

@@ -1,5 +1,6 @@
 /* Sequences, and those inside of identity columns. */
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "base/mem.h"
@@ -81,6 +82,12 @@ static void drop(struct diff_script *script, const struct diff_plan *plan, const
 	diff_say(script, "DROP SEQUENCE %s", part->from->name);
 }
 
+static long long number(const struct described *sequence, const char *name)
+{
+	const char *value = described_value(sequence, name);
+	return value != NULL ? strtoll(value, NULL, 10) : 0;
+}
+
 static void alter(struct diff_script *script, const struct diff_plan *plan, const struct part *part)
 {
 	const char *owner = diff_to(part, "owned by");
@@ -91,7 +98,8 @@ static void alter(struct diff_script *script, const struct diff_plan *plan, cons
 	diff_sequence_words(&words, part->from, part->to, "", " ");
 	if (diff_changed(part, "owned by"))
 		diff_phrase_say(&words, " OWNED BY %s", owner != NULL ? owner : "NONE");
-	if (diff_changed(part, "minimum") || diff_changed(part, "maximum"))
+	if (number(part->to, "minimum") > number(part->from, "minimum") ||
+	    number(part->to, "maximum") < number(part->from, "maximum"))
 		diff_remark(script, "Fails where %s stands outside of its new bounds.", part->to->name);
 	if (words.size > 0)
 		diff_say(script, "ALTER SEQUENCE %s%s", part->to->name, words.at);

@@ -9,7 +9,7 @@ static const char *word(const struct described *table)
 	return described_value(table, "server") != NULL ? "FOREIGN TABLE" : "TABLE";
 }
 
-/* The columns and constraints that are written along: in the order of the description of the table. */
+/* The columns that are written along, as they stand in the table, and its constraints: keys first. */
 static void say_parts(struct diff_phrase *phrase, const struct diff_plan *plan, const struct action *table)
 {
 	const char *comma = "";
@@ -32,13 +32,16 @@ static void say_parts(struct diff_phrase *phrase, const struct diff_plan *plan, 
 		comma = ",";
 	}
 	mem_free(&sorted);
-	for (unsigned i = root; i != NOWHERE; i = plan->actions[i].next) {
-		const struct part *part = &plan->parts[plan->actions[i].part];
-		if (part->to->kind != DESCRIBE_CONSTRAINT)
-			continue;
-		diff_phrase_say(phrase, "%s\n    CONSTRAINT %s %s", comma, part->to->name,
-		    described_value(part->to, "definition"));
-		comma = ",";
+	for (const char *type = "puxcf"; *type != '\0'; type++) {
+		for (unsigned i = root; i != NOWHERE; i = plan->actions[i].next) {
+			const struct described *constraint = plan->parts[plan->actions[i].part].to;
+			if (constraint->kind != DESCRIBE_CONSTRAINT ||
+			    described_value(constraint, ".type")[0] != *type)
+				continue;
+			diff_phrase_say(phrase, "%s\n    CONSTRAINT %s %s", comma, constraint->name,
+			    described_value(constraint, "definition"));
+			comma = ",";
+		}
 	}
 }
 

@@ -213,9 +213,9 @@ static void circles_are_broken(void **state)
 	struct diff up = diff_of(NULL, NULL, circle, circle_needs),
 		    down = diff_of(circle, circle_needs, NULL, NULL);
 	assert_string_equal(up.sql,
-	    "CREATE TABLE public.a (\n    id integer,\n    b integer\n);\n"
+	    "CREATE TABLE public.a (\n    id integer,\n    b integer\n);\n\n"
 	    "CREATE TABLE public.b (\n    a integer,\n    CONSTRAINT to_a FOREIGN KEY (a) REFERENCES "
-	    "public.a(id)\n);\n"
+	    "public.a(id)\n);\n\n"
 	    "ALTER TABLE public.a ADD CONSTRAINT to_b FOREIGN KEY (b) REFERENCES public.b(a);\n");
 	assert_int_equal(up.statements, 3);
 	assert_string_equal(down.sql,
