@@ -72,10 +72,11 @@ def test_drain_timeout_aborts(gated):
     busy.query("COMMIT")
 
 
-def test_drain_timeout_cancels(gated):
+def test_drain_timeout_cancels(gated, cluster, dbname):
     gate = gated()
     busy = gate.login("old")
     busy.send(wire.query("SELECT pg_sleep(60)"))
+    until(lambda: cluster.active(dbname, "pg_sleep(60)"), "a query at work")
     with gate.console_wire() as console:
         gate.console("HOLD app DRAIN TIMEOUT 300ms ON TIMEOUT CANCEL", console)
         with pytest.raises(Refused) as refused:

@@ -82,7 +82,8 @@ static bool client_turn(struct tracker *a, struct tracker *b, const uint8_t *byt
 		sound(a);
 	}
 	bool over = a->violation != NULL || a->terminated;
-	want(used == n || over || a->count == TRACKER_ENTRIES);
+	bool unsure = one_batch && a->mode == TRACKER_UNSURE && a->client.have == 0 && a->client.left == 0;
+	want(used == n || over || a->count == TRACKER_ENTRIES || unsure);
 	for (size_t i = 0; i < used; i++)
 		want(tracker_client(b, bytes + i, 1, false) == 1);
 	sound(b);
