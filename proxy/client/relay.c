@@ -179,11 +179,12 @@ void relay_client_gone(struct session *s, bool was_broken)
 static void to_client(struct session *s, const uint8_t *bytes, size_t n)
 {
 	if (s->client.stream.fd < 0) {
+		size_t before = s->unheard / UNHEARD_BYTES;
 		s->unheard += n;
-		if (s->unheard >= UNHEARD_BYTES) {
-			s->unheard = 0;
+		size_t now = s->unheard / UNHEARD_BYTES;
+		/* again at 2, 4, 8 ...: a pipeline has a next statement, and a server may not heed */
+		if (now != before && (now & (now - 1)) == 0)
 			cancel_own(s);
-		}
 		return;
 	}
 	if (leg_write(s, &s->client, bytes, n) && s->client.backlog != NULL)
