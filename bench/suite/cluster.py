@@ -121,6 +121,16 @@ class Cluster:
                  f"ALTER TABLE wide OWNER TO {self.user}; ALTER TABLE sink OWNER TO {self.user}")
         self.sql("CHECKPOINT")
 
+    def renew_backends(self):
+        """Ends the load's backends that a pool has kept and waits until they are gone: so every variant's run begins with new ones.
+        A new backend is slower for seconds (empty caches, a page fault for each shared page it first touches), and that would be
+        measured as the slowness of the proxies that keep none."""
+        deadline = time.monotonic() + 30
+        while self.sql(f"SELECT count(pg_terminate_backend(pid)) FROM pg_stat_activity WHERE usename = '{self.user}'", "postgres") != "0":
+            if time.monotonic() > deadline:
+                raise Failure("a backend of the load does not end")
+            time.sleep(0.02)
+
     def sessions(self):
         """How many sessions the database has had so far."""
         return int(self.sql(f"SELECT sessions FROM pg_stat_database WHERE datname = '{self.database}'", "postgres"))

@@ -79,6 +79,7 @@ def run(rig, variant, protocol, clients, tls=False, reconnect=False):
 
 
 def _run(rig, variant, protocol, clients, tls, reconnect, place):
+    rig.cluster.renew_backends()
     prefix = os.path.join(rig.folder, "pgbench_log")
     seconds = rig.options.seconds
     sampling = 1 if reconnect else 0.1

@@ -85,6 +85,7 @@ def hold(rig, variants):
 
 
 def _hold_once(rig, variant, case, number, plan):
+    rig.cluster.renew_backends()
     answer = rig.tool("hold", *(f"{key}={value}" for key, value in plan.items()))
     for key, metric, unit in HOLD_METRICS:
         rig.results.add("hold", case, variant.name, metric, unit, number, answer[key])
