@@ -74,7 +74,8 @@ void worker_refuse(struct worker *worker, const char *database);
 void worker_configure(struct worker *worker, struct conf *conf);
 
 /* What to do with the sessions of a draining service that are still not parked: cancel their queries (a
- * CancelRequest to the server), or end them (57P01). */
+ * CancelRequest to the server), or end them too (57P01): the drain then waits for their backends to hang up.
+ */
 void worker_press(struct worker *worker, unsigned service_id, enum conf_on_timeout how);
 
 /* A snapshot of the sessions: `done` gets rows that it does not own, in the control thread. Made in one pass

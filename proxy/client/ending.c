@@ -113,6 +113,10 @@ static void close_with(
 	    session_state_name(s->state), error != NULL ? error->message : row->text,
 	    extra != NULL ? ": " : "", extra != NULL ? extra : "");
 
+	if ((s->state == STATE_BUSY || s->state == STATE_GONE) && s->server.stream.fd >= 0 &&
+	    !tracker_idle(&s->tracker) && !s->worker->stopping)
+		orphan_adopt(s);
+
 	/* An error can only stand between two messages, and only where the client reads messages at all. */
 	bool speak = error != NULL && s->client.stream.fd >= 0 && s->state != STATE_TLS &&
 	    s->state != STATE_CANCEL && tracker_server_boundary(&s->tracker);

@@ -16,6 +16,8 @@ struct session;
 TAILQ_HEAD(session_list, session);
 struct cancel;
 TAILQ_HEAD(cancel_list, cancel);
+struct orphan;
+TAILQ_HEAD(orphan_list, orphan);
 
 /* A database as one worker sees it. */
 struct place {
@@ -25,12 +27,13 @@ struct place {
 	uint64_t epoch; /* grows with every publication, over all places of the worker: one compare tells
 			   "nothing changed" */
 	struct session_list sessions;
+	struct orphan_list orphans;
 	struct session_list ready; /* HELD sessions that were admitted, in the order to let in */
 	struct event ramp;
 	double ramp_tokens;
 	int64_t ramp_at;
 	unsigned next_endpoint; /* the last that worked */
-	unsigned busy, logins;  /* sessions in BUSY or GONE; in LOGIN */
+	unsigned busy, logins;  /* sessions in BUSY or GONE, and orphans; in LOGIN */
 	uint64_t told_serial;   /* the holding view whose drain was reported */
 	unsigned told_logins;
 	bool told_pids_stale;

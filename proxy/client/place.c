@@ -138,6 +138,7 @@ void place_publish(struct worker *worker, struct service *service)
 		place = mem_zalloc(sizeof *place);
 		place->worker = worker;
 		TAILQ_INIT(&place->sessions);
+		TAILQ_INIT(&place->orphans);
 		TAILQ_INIT(&place->ready);
 		event_assign(&place->ramp, worker->base, -1, 0, on_ramp, place);
 		TAILQ_INSERT_TAIL(&worker->places, place, of_worker);
@@ -163,7 +164,8 @@ void place_publish(struct worker *worker, struct service *service)
 
 void place_unused(struct place *place)
 {
-	if (!place->retired || !TAILQ_EMPTY(&place->sessions) || place->in_publication)
+	if (!place->retired || !TAILQ_EMPTY(&place->sessions) || !TAILQ_EMPTY(&place->orphans) ||
+	    place->in_publication)
 		return;
 	TAILQ_REMOVE(&place->worker->places, place, of_worker);
 	event_del(&place->ramp);

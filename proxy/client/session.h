@@ -9,7 +9,8 @@
  *  login.c    DIAL, LOGIN: to the first ReadyForQuery
  *  relay.c    IDLE, BUSY, REPLICA, GONE: the two pumps
  *  flow.c     a stream from the server is taken in larger pieces
- *  cancel.c   CANCEL, and cancels of parked queries */
+ *  cancel.c   CANCEL, and cancels of parked queries
+ *  orphan.c   a server connection whose client was cut off */
 #ifndef CLIENT_SESSION_H
 #define CLIENT_SESSION_H
 
@@ -221,6 +222,13 @@ void flow_begin(struct session *s);
 void flow_end(struct session *s);      /* the stream has ended */
 void flow_init(struct worker *worker); /* at the worker's start; flow_free() at its end */
 void flow_free(struct worker *worker);
+
+/* orphan.c */
+/* Takes the server's socket of a session that is being closed in BUSY or GONE: its database counts as busy
+ * until the backend has hung up, which it does once it comes to read. Nothing is cancelled: cancel_own()
+ * does. */
+void orphan_adopt(struct session *s);
+void orphans_free(struct place *place); /* at the worker's end */
 
 /* cancel.c */
 void cancel_begin(struct session *s, const uint8_t *packet, size_t size);

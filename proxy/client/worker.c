@@ -390,6 +390,9 @@ void worker_free(struct worker **place)
 		cancel_free(&cancel);
 	on_bury(-1, 0, worker);
 	for (struct place *at; (at = TAILQ_FIRST(&worker->places)) != NULL;) {
+		at->in_publication = true; /* nothing is told any more, and it is freed below */
+		orphans_free(at);
+		at->in_publication = false;
 		at->retired = true;
 		place_unused(at);
 	}

@@ -168,6 +168,9 @@ static void on_blockers(const struct client_row *rows, unsigned count, unsigned 
 	conf_duration_text(keeper->hold.drain_ns, span, sizeof span);
 	if (kept == 0 && missing > 0)
 		snprintf(why, sizeof why, "%u workers did not answer within %s", missing, span);
+	else if (kept == 0)
+		snprintf(why, sizeof why, "backends of clients that were cut off were still at work after %s",
+		    span);
 	else
 		snprintf(why, sizeof why, "%u client%s still had a transaction open after %s", kept,
 		    kept == 1 ? "" : "s", span);

@@ -1,8 +1,10 @@
 """Holds and drains by the console: sessions park at their transaction's end, nothing reaches the server, nobody gets an error."""
 
+import contextlib
 import threading
 import time
 
+import psycopg2
 import pytest
 
 from harness import wire
@@ -93,6 +95,63 @@ def test_drain_timeout_terminates(gated):
     with gate.console_wire() as console:
         gate.console("HOLD app DRAIN TIMEOUT 300ms ON TIMEOUT TERMINATE", console)
         assert busy.fatal()["C"] == "57P01"
+
+
+# One CancelRequest may come as two signals: to the backend, and to its process group.
+STUBBORN = """DO $$BEGIN
+    LOOP
+        BEGIN
+            PERFORM pg_advisory_xact_lock(4711);
+            EXIT;
+        EXCEPTION WHEN query_canceled THEN
+            PERFORM nextval('heeded_not');
+        END;
+    END LOOP;
+END$$"""
+
+
+@contextlib.contextmanager
+def stubborn_backend(gate, cluster, dbname):
+    """A client whose statement does not heed a cancel, and goes on when the lock is free. (client, what frees it)"""
+    connection = psycopg2.connect(cluster.dsn(dbname), application_name="harness")
+    connection.autocommit = True
+    with contextlib.closing(connection), connection.cursor() as cursor:
+        cursor.execute("SELECT pg_advisory_lock(4711); CREATE SEQUENCE heeded_not; GRANT ALL ON SEQUENCE heeded_not TO PUBLIC")
+        client = gate.login("old")
+        client.send(wire.query(STUBBORN))
+        until(lambda: cluster.sql("SELECT 1 FROM pg_locks WHERE locktype = 'advisory' AND objid = 4711 AND NOT granted"),
+              "a statement at work")
+        yield client, lambda: cursor.execute("SELECT pg_advisory_unlock(4711)")
+
+
+def test_a_cut_off_clients_backend_keeps_the_drain(gated, cluster, dbname):
+    """The statement of a client that was ended may still commit: HELD is said when its backend has gone, not before."""
+    gate = gated()
+    with stubborn_backend(gate, cluster, dbname) as (client, free), gate.console_wire() as console:
+        console.send(wire.query("HOLD app DRAIN TIMEOUT 3s ON TIMEOUT TERMINATE"))
+        assert client.fatal()["C"] == "57P01"
+        until(lambda: cluster.value("SELECT is_called FROM heeded_not", dbname), "the cancel not heeded")
+        assert gate.gate()["gate"] == "draining"
+        assert console.nothing(0.1)
+        free()
+        assert "HELD" in str(gate.console_answer(console).tag)
+        assert cluster.backends(dbname) == 0
+        gate.console("RELEASE app", console)
+    assert gate.login("old").query("SELECT 1") == [["1"]]
+
+
+def test_a_hold_says_why_when_a_cut_off_clients_backend_stays(gated, cluster, dbname):
+    gate = gated()
+    with stubborn_backend(gate, cluster, dbname) as (client, free):
+        with pytest.raises(Refused) as refused:
+            gate.console("HOLD app DRAIN TIMEOUT 300ms ON TIMEOUT TERMINATE")
+        assert "backends of clients that were cut off were still at work after 300ms" in str(refused.value)
+        assert client.fatal()["C"] == "57P01"
+        other = gate.login("old")
+        assert other.query("SELECT 1") == [["1"]]
+        other.close()
+        free()
+        until(lambda: cluster.backends(dbname) == 0, "its backend gone")
 
 
 def test_hung_up_held_clients_leave(cluster, dbname, gated):
