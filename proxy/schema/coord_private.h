@@ -1,8 +1,8 @@
 /* Inside of schema/coord: the struct shared by its machine (coord.c) and what ends it early (coord_ends.c),
- * the steps before anybody is disturbed (coord_set.c, coord_lock.c), drain and fence (coord_drain.c), the
- * command and the conclusion (coord_run.c), the look at the server's backends (coord_backends.c); and for
- * runs of steps the ledger and the plan (coord_plan.c), the backup (coord_backup.c), the segments
- * (coord_steps.c) and what becomes of a lost connection (coord_inquire.c). */
+ * the steps before anybody is disturbed (coord_set.c, coord_lock.c, coord_vet.c), drain and fence
+ * (coord_drain.c), the command and the conclusion (coord_run.c), the look at the server's backends
+ * (coord_backends.c); and for runs of steps the ledger and the plan (coord_plan.c), the backup
+ * (coord_backup.c), the segments (coord_steps.c) and what becomes of a lost connection (coord_inquire.c). */
 #ifndef SCHEMA_COORD_PRIVATE_H
 #define SCHEMA_COORD_PRIVATE_H
 
@@ -175,10 +175,11 @@ void coord_lock(struct coord *c);
 void coord_attend(struct coord *c);
 void coord_check(struct coord *c);
 void coord_read(struct coord *c);
-void coord_vet(struct coord *c);
 void coord_announce(struct coord *c);
 extern const char coord_session_sql[]; /* what coord_set() makes of a session, but for LISTEN */
 void coord_listen(struct coord *c);
+/* coord_vet.c */
+void coord_vet(struct coord *c);
 /* coord_drain.c */
 void coord_drain(struct coord *c);
 void coord_fence(struct coord *c);
