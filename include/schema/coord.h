@@ -128,6 +128,7 @@ struct coord_request {
 	unsigned attempts;
 	int64_t deadline_ns;        /* from an announcement to its release, less the backup's time */
 	int64_t max_transaction_ns; /* pre-check: refuse when a transaction is older; 0: do not ask */
+	int64_t max_replica_lag_ns; /* the same when a replica is further behind */
 	int out_fd, err_fd;         /* the command's output, or the backup's */
 
 	/* A run of steps: the plan, made under the lock from what is recorded; called again for another

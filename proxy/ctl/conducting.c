@@ -24,6 +24,7 @@ void conducting_begin(struct conducting *c)
 	    {.name = "attempts", .count = &c->attempts, .low = 1, .high = 1000},
 	    {.name = "deadline", .duration_ns = &c->deadline_ns},
 	    {.name = "max-transaction-age", .duration_ns = &c->max_transaction_ns},
+	    {.name = "max-replica-lag", .duration_ns = &c->max_replica_lag_ns},
 	};
 	_Static_assert(sizeof(options) == sizeof(c->options), "CONDUCTING_OPTIONS of them");
 	memcpy(c->options, options, sizeof(options));
@@ -41,6 +42,7 @@ void conducting_fill(const struct conducting *c, const struct conf_database *sec
 	request->attempts = c->attempts > 0 ? c->attempts : section->drain.attempts;
 	request->deadline_ns = c->deadline_ns >= 0 ? c->deadline_ns : deadline_ns;
 	request->max_transaction_ns = c->max_transaction_ns;
+	request->max_replica_lag_ns = c->max_replica_lag_ns;
 }
 
 static void on_signal(evutil_socket_t number, short what, void *arg)

@@ -10,7 +10,7 @@
 #include "schema/coord.h"
 #include "options.h"
 
-#define CONDUCTING_OPTIONS 6
+#define CONDUCTING_OPTIONS 7
 
 #define CONDUCTING_HELP                                                                                      \
 	"      --wait                   wait for another run's end (the same command or target is joined "   \
@@ -23,12 +23,14 @@
 	"                               drain.on_timeout\n"                                                  \
 	"      --attempts N             how many tries at draining; default drain.attempts\n"                \
 	"      --max-transaction-age T  refuse at once when a transaction is older; 0 does not ask; "        \
-	"default 10s\n"
+	"default 10s\n"                                                                                      \
+	"      --max-replica-lag T      refuse at once when a replica is further behind; default 0, which "  \
+	"does not ask\n"
 
 struct conducting {
 	bool wait;
 	int64_t drain_timeout_ns, deadline_ns; /* -1: not given */
-	int64_t max_transaction_ns;
+	int64_t max_transaction_ns, max_replica_lag_ns;
 	int on_timeout;    /* -1: not given */
 	unsigned attempts; /* 0: not given */
 	struct command_option options[CONDUCTING_OPTIONS];

@@ -75,10 +75,58 @@ static void on_checked(struct coord *c, const struct pq_result *result)
 }
 
 /* Nobody is disturbed by a run that holds nobody. */
-void coord_vet(struct coord *c)
+static void look(struct coord *c)
 {
 	if (coord_of_steps(c) && (!coord_holds(c) || c->plan.hold_end == 0))
 		coord_enter(c, COORD_ANNOUNCING, "nobody will be held");
 	else
 		coord_look(c, PRESS_NOBODY, on_checked);
+}
+
+/* Replicas, logical ones too, that are behind; a base backup is none. One that is not streaming has no lag
+ * that anybody knows, and whoever may not see it is told so by a NULL state. $1 in ms */
+static const char lag_sql[] =
+    "SELECT r.state IS NULL, format('%s%s, %s%s', COALESCE(NULLIF(r.application_name, ''), 'pid ' || r.pid), "
+    "COALESCE(' on ' || host(r.client_addr), ''), r.state, "
+    "CASE WHEN r.replay_lag IS NOT NULL THEN format(', %s s behind', "
+    "round(extract(epoch FROM r.replay_lag)::numeric, 1)) ELSE '' END) "
+    "FROM pg_stat_replication r WHERE r.state IS NULL OR (r.state <> 'backup' AND (r.state <> 'streaming' OR "
+    "r.replay_lag > $1::bigint * interval '1 millisecond')) ORDER BY r.replay_lag DESC NULLS FIRST, 2";
+
+static void on_lag(struct coord *c, const struct pq_result *result)
+{
+	enum { UNSEEN, LABEL };
+	if (!result->ok) {
+		coord_trouble(c, "the pre-check", result);
+		return;
+	}
+	if (result->rows == 0) {
+		look(c);
+		return;
+	}
+	if (coord_true(result, 0, UNSEEN)) {
+		coord_finish(c, COORD_REFUSED, 1,
+		    mem_strdup("refused: this role may not see how far replicas are behind; nobody was held"),
+		    "GRANT pg_read_all_stats to it, or do without --max-replica-lag");
+		return;
+	}
+	for (int i = 0; i < result->rows; i++)
+		coord_warn(c, "a replica is behind: %s", coord_text(result, i, LABEL));
+	char most[32];
+	conf_duration_text(c->request.max_replica_lag_ns, most, sizeof(most));
+	coord_finish(c, COORD_REFUSED, 1,
+	    mem_printf("refused: %d replica%s more than %s behind; nobody was held", result->rows,
+		result->rows == 1 ? " is" : "s are", most),
+	    "wait until they have caught up, or allow more with --max-replica-lag");
+}
+
+void coord_vet(struct coord *c)
+{
+	char most_ms[24];
+	snprintf(most_ms, sizeof(most_ms), "%" PRId64, c->request.max_replica_lag_ns / CLOCK_MS);
+	const char *const values[] = {most_ms};
+	if (c->request.max_replica_lag_ns > 0)
+		coord_ask(c, lag_sql, values, 1, on_lag);
+	else
+		look(c);
 }

@@ -6,6 +6,7 @@ import signal
 import pytest
 
 from harness import place, wire
+from harness.cluster import Cluster
 from harness.wait import until
 from harness.wire import Refused
 
@@ -115,6 +116,37 @@ def test_a_busy_transaction_is_waited_for(cluster, dbname, gated):
     output, _ = conductor.communicate(timeout=30)
     assert conductor.returncode == 0, output
     assert busy.query("SELECT 1") == [["1"]]
+
+
+def test_a_replica_that_is_behind_refuses_where_asked(cluster, dbname, gated):
+    """--max-replica-lag: nobody is held for a run that replicas could not follow; it is not asked by itself."""
+    gate = gated(init=True)
+    client = gate.login("old")
+
+    def conduct(*more):
+        return gate.run("exec", "-d", "app", "-m", "a test", *more, "--", *migrate("old"), check=False)
+
+    with Cluster(standby_of=cluster) as standby:
+        cluster.sql("CREATE TABLE written (n int)", dbname)
+
+        def lag():
+            cluster.sql("INSERT INTO written VALUES (1)", dbname)
+            rows = cluster.sql("SELECT COALESCE(extract(epoch FROM replay_lag), 0) FROM pg_stat_replication WHERE state = 'streaming'")
+            return float(rows[0][0]) if rows else None
+
+        until(lambda: lag() is not None and standby.sql("SELECT n FROM written", dbname), "the standby following")
+        standby.sql("SELECT pg_wal_replay_pause()")
+        until(lambda: (lag() or 0) > 0.5, "the standby behind")
+        status, output = conduct("--max-replica-lag", "200ms")
+        assert status == 1 and "refused: 1 replica is more than 200ms behind; nobody was held" in output, output
+        assert "a replica is behind: walreceiver, streaming, " in output and "or allow more with --max-replica-lag" in output, output
+        assert cluster.value("SELECT count(*) FROM headgate.run", dbname) == 0
+        assert conduct("--max-replica-lag", "1h")[0] == 0 and conduct()[0] == 0
+        standby.sql("SELECT pg_wal_replay_resume()")
+        until(lambda: (lag() or 0) < 0.2 and standby.value("SELECT count(*) FROM written", dbname) > 1, "the standby following again")
+        status, output = conduct("--max-replica-lag", "10s")
+        assert status == 0, output
+    assert client.query("SELECT 1") == [["1"]]
 
 
 def test_a_drain_that_does_not_end_is_given_up(cluster, dbname, gated):

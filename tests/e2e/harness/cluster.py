@@ -72,7 +72,7 @@ def _template():
 class Cluster:
     """`with Cluster() as db:` starts one and removes it at the end. Everything is told by attributes: host, port, socket."""
 
-    def __init__(self, settings="", hba=None, ssl=True):
+    def __init__(self, settings="", hba=None, ssl=True, standby_of=None):
         self.base = place.folder("pg", server=True)
         self.data = os.path.join(self.base, "data")
         self.log_path = os.path.join(self.base, "log")
@@ -80,7 +80,11 @@ class Cluster:
         self.port = place.port()
         self.socket = self.base
         self.process = None
-        place.run(place.as_server(["cp", "-a", _template(), self.data]), cwd="/")
+        if standby_of is None:
+            place.run(place.as_server(["cp", "-a", _template(), self.data]), cwd="/")
+        else:
+            place.run(place.as_server([f"{place.pg_bin()}/pg_basebackup", "-h", standby_of.socket, "-p", str(standby_of.port),
+                                       "-U", "postgres", "-D", self.data, "-R", "-X", "stream", "-c", "fast"]), cwd="/")
         text = SETTINGS + f"port = {self.port}\nunix_socket_directories = '{self.socket}'\n"
         if ssl:
             for name, source in (("server.crt", certs().server), ("server.key", certs().server_key), ("ca.crt", certs().ca)):
