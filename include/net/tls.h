@@ -36,8 +36,13 @@ bool tls_start(struct stream *stream, struct tls_context *context, const char *n
  * certificate comes only with the first stream_read(). */
 int tls_handshake(struct stream *stream, short *wants);
 
-/* The peer's common name (verify-full on a listener compares it with the user), or NULL. Owned by the stream.
- */
+/* A listener's client, after the handshake: what is wrong with its certificate, or NULL. None shown is a
+ * fault where the mode is verify-ca or verify-full. A text of OpenSSL's. The handshake does not fail of it:
+ * whoever lets clients in must ask. */
+const char *tls_peer_fault(const struct stream *stream);
+
+/* The peer's common name (verify-full on a listener compares it with the user), or NULL: none, or one that
+ * has a fault. Owned by the stream. */
 const char *tls_peer_name(const struct stream *stream);
 /* "TLSv1.3 TLS_AES_256_GCM_SHA384", for logs and SHOW CLIENTS; "" when plain. */
 const char *tls_describe(const struct stream *stream);

@@ -72,6 +72,11 @@ static void parsed(struct session *s)
 		session_close(s, REASON_TLS_REQUIRED, "connect with sslmode=require or stronger");
 		return;
 	}
+	const char *fault = tls_peer_fault(&s->client.stream);
+	if (fault != NULL) {
+		session_close(s, REASON_TLS_CERTIFICATE, fault);
+		return;
+	}
 	if (mode == TLS_VERIFY_FULL) {
 		const char *name = tls_peer_name(&s->client.stream);
 		if (name == NULL || strcmp(name, s->user) != 0) {

@@ -30,11 +30,15 @@ static void refuse_by_queue(struct tls *tls, const char *during)
 {
 	unsigned long code = ERR_peek_error();
 	const char *reason = code == 0 ? NULL : ERR_reason_error_string(code);
-	if (reason == NULL) {
+	int alert = ERR_GET_LIB(code) == ERR_LIB_SSL ? ERR_GET_REASON(code) - SSL_AD_REASON_OFFSET : -1;
+	if (reason == NULL && alert >= 0) {
+		/* old ones have no text for the error of every alert (3.0.2: no application protocol) */
+		tls_refuse(tls, "tls: refused by the peer: alert %s", SSL_alert_desc_string_long(alert));
+	} else if (reason == NULL) {
 		tls_refuse(tls, "tls: %s failed (error %lx)", during, code);
 	} else if (ERR_GET_LIB(code) != ERR_LIB_SSL) {
 		tls_refuse(tls, "tls: %s failed: %s", during, reason);
-	} else if (ERR_GET_REASON(code) >= SSL_AD_REASON_OFFSET) {
+	} else if (alert >= 0) {
 		tls_refuse(tls, "tls: refused by the peer: %s", reason);
 	} else if (ERR_GET_REASON(code) == SSL_R_CERTIFICATE_VERIFY_FAILED) {
 		tls_refuse(tls, "tls: %s: %s", reason,
@@ -221,12 +225,23 @@ void tls_free(struct tls **at)
 	mem_free(&tls);
 }
 
+const char *tls_peer_fault(const struct stream *stream)
+{
+	const struct tls *tls = stream->tls;
+	if (tls == NULL || !tls->established || tls->context->role != TLS_SERVER)
+		return NULL;
+	if (SSL_get0_peer_certificate(tls->ssl) == NULL)
+		return tls->context->mode >= TLS_VERIFY_CA ? "the client has shown none" : NULL;
+	long result = SSL_get_verify_result(tls->ssl);
+	return result == X509_V_OK ? NULL : X509_verify_cert_error_string(result);
+}
+
 const char *tls_peer_name(const struct stream *stream)
 {
 	struct tls *tls = stream->tls;
 	if (tls == NULL || !tls->established)
 		return NULL;
-	if (tls->context->role == TLS_SERVER) {
+	if (tls->context->role == TLS_SERVER && tls_peer_fault(stream) == NULL) {
 		X509 *certificate = SSL_get0_peer_certificate(tls->ssl);
 		if (tls->name == NULL && certificate != NULL)
 			tls->name = common_name(certificate);

@@ -20,6 +20,7 @@ struct row {
 	const char *client_ca, *client_crl;
 	const char *host;
 	const char *client_error, *server_error;
+	const char *fault; /* a listener's, with its client */
 };
 
 static const struct row rows[] = {
@@ -168,23 +169,20 @@ static const struct row rows[] = {
 	"server",
 	"ca",
 	.client_mode = TLS_REQUIRE,
-	.client_error = "certificate required",
-	.server_error = "peer did not return a certificate"},
+	.fault = "the client has shown none"},
     {.title = "client certificate missing, verify-full",
 	TLS_VERIFY_FULL,
 	"server",
 	"ca",
 	.client_mode = TLS_REQUIRE,
-	.client_error = "certificate required",
-	.server_error = "peer did not return a certificate"},
+	.fault = "the client has shown none"},
     {.title = "client certificate of another ca",
 	TLS_VERIFY_CA,
 	"server",
 	"ca",
 	.client_mode = TLS_REQUIRE,
 	.client_cert = "mallory",
-	.client_error = "unknown ca",
-	.server_error = "certificate verify failed"},
+	.fault = "unable to "},
     {.title = "client certificate revoked",
 	TLS_VERIFY_CA,
 	"server",
@@ -192,8 +190,7 @@ static const struct row rows[] = {
 	"bob",
 	.client_mode = TLS_REQUIRE,
 	.client_cert = "bob",
-	.client_error = "certificate revoked",
-	.server_error = "certificate revoked"},
+	.fault = "certificate revoked"},
     {.title = "client certificate not revoked",
 	TLS_VERIFY_CA,
 	"server",
@@ -212,8 +209,7 @@ static const struct row rows[] = {
 	"ca",
 	.client_mode = TLS_REQUIRE,
 	.client_cert = "mallory",
-	.client_error = "unknown ca",
-	.server_error = "certificate verify failed"},
+	.fault = "unable to "},
     {.title = "without a ca a client's certificate is not asked for",
 	TLS_REQUIRE,
 	"server",
@@ -276,7 +272,10 @@ static void run_row(const struct row *row, int version)
 	if ((row->client_error && !contains(stream_error(&client), row->client_error)) ||
 	    (row->server_error && !contains(stream_error(&server), row->server_error)))
 		fail_msg("%s: wording", row->title);
-	if (row->server_ca != NULL && row->client_cert != NULL && server_end > 0)
+	const char *fault = tls_peer_fault(&server);
+	if ((fault != NULL) != (row->fault != NULL) || (fault != NULL && !contains(fault, row->fault)))
+		fail_msg("%s: %s", row->title, fault != NULL ? fault : "no fault");
+	if (row->server_ca != NULL && row->client_cert != NULL && server_end > 0 && row->fault == NULL)
 		assert_string_equal(row->client_cert, tls_peer_name(&server));
 	else if (server_end > 0)
 		assert_null(tls_peer_name(&server));
@@ -550,8 +549,8 @@ static void test_alpn_between_streams(void **state)
 		assert_int_equal(good ? 1 : -1, client_end);
 		if (!good) {
 			assert_true(contains(stream_error(&server), "no application protocol"));
-			assert_true(contains(stream_error(&client),
-			    "refused by the peer: tlsv1 alert no application protocol"));
+			assert_true(contains(stream_error(&client), "refused by the peer: "));
+			assert_true(contains(stream_error(&client), "alert no application protocol"));
 		}
 		stream_close(&server);
 		stream_close(&client);

@@ -22,6 +22,10 @@ public class Jdbc {
 		p.put("options", System.getenv("PGOPTIONS"));
 		p.put("sslmode", System.getenv("PGSSLMODE").equals("disable") ? "disable" : "verify-ca");
 		p.put("sslrootcert", System.getenv("PGSSLROOTCERT"));
+		if (System.getenv("PGSSLCERT") != null) {
+			p.put("sslcert", System.getenv("PGSSLCERT"));
+			p.put("sslkey", System.getenv("PGSSLKEY").replace(".key", ".pk8")); // PKCS #8 in DER
+		}
 		p.put("gssEncMode", "disable");
 		p.put("ApplicationName", "jdbc");
 		p.put("connectTimeout", "20");

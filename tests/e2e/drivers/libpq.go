@@ -13,6 +13,9 @@ import (
 )
 
 func must(err error) {
+	if told, ok := err.(*pq.Error); ok {
+		fmt.Println("failed", told.Code)
+	}
 	if err != nil {
 		fmt.Println("failed", err)
 		os.Exit(1)

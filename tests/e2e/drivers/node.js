@@ -2,13 +2,15 @@
 'use strict';
 const { Client, Pool } = require('pg');
 const say = (...words) => console.log(words.map((w) => (typeof w === 'string' ? w : JSON.stringify(w))).join(' '));
-const ssl = process.env.PGSSLMODE === 'disable' ? false : { ca: require('fs').readFileSync(process.env.PGSSLROOTCERT), servername: 'localhost' };
+const file = (name) => name && require('fs').readFileSync(name);
+const { PGSSLMODE, PGSSLROOTCERT, PGSSLCERT, PGSSLKEY } = process.env;
+const ssl = PGSSLMODE === 'disable' ? false : { ca: file(PGSSLROOTCERT), cert: file(PGSSLCERT), key: file(PGSSLKEY), servername: 'localhost' };
 const settings = { ssl, options: process.env.PGOPTIONS, application_name: 'node', connectionTimeoutMillis: 20000 };
 
 async function main() {
 	const client = new Client(settings);
 	await client.connect();
-	say((await client.query('SELECT session_user::text AS u')).rows);
+	say((await client.query('SELECT session_user::text AS u')).rows[0].u);
 	if (process.argv[2] === 'login') return client.end();
 	say((await client.query('SELECT $1::int + 1 AS a, $2::text AS b, NULL AS c', [41, 'ünï'])).rows);
 	for (let i = 0; i < 5; i++) say((await client.query({ name: 'prepared', text: 'SELECT $1::text AS v', values: ['v' + i] })).rows);
