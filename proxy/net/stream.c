@@ -14,7 +14,13 @@ static int bio_read(BIO *bio, char *buffer, int size)
 {
 	struct tls *tls = BIO_get_data(bio);
 	BIO_clear_retry_flags(bio);
+	if (tls->sated) {
+		tls->drained = true;
+		BIO_set_retry_read(bio);
+		return -1;
+	}
 	ssize_t n = recv(tls->fd, buffer, (size_t)size, 0);
+	tls->drained = n <= 0;
 	if (n < 0) {
 		if (errno == EAGAIN || errno == EWOULDBLOCK || errno == EINTR)
 			BIO_set_retry_read(bio);
@@ -87,6 +93,25 @@ static bool dead(const struct tls *tls)
 	return true;
 }
 
+/* As SSL_read_ex(). That ends after a message without data (set_habits()): old ones when all that lies inside
+ * is worked off, new ones (3.5) at each, and after new keys SSL_has_pending() does not know of the rest. No
+ * event would tell of it, so it is worked off here; the socket is not asked again for that, which bounds the
+ * call. */
+static int read_record(struct tls *tls, void *buffer, size_t size, size_t *n)
+{
+	int returned;
+	tls->drained = false;
+	for (;;) {
+		ERR_clear_error();
+		returned = SSL_read_ex(tls->ssl, buffer, size, n);
+		if (returned == 1 || tls->drained || SSL_get_error(tls->ssl, returned) != SSL_ERROR_WANT_READ)
+			break;
+		tls->sated = true;
+	}
+	tls->sated = false;
+	return returned;
+}
+
 ssize_t stream_tls_read(struct stream *stream, void *buffer, size_t size)
 {
 	struct tls *tls = stream->tls;
@@ -97,8 +122,7 @@ ssize_t stream_tls_read(struct stream *stream, void *buffer, size_t size)
 	 * many turns and writes. */
 	do {
 		size_t n = 0;
-		ERR_clear_error();
-		int returned = SSL_read_ex(tls->ssl, (char *)buffer + done, size - done, &n);
+		int returned = read_record(tls, (char *)buffer + done, size - done, &n);
 		if (returned != 1) {
 			int outcome = tls_outcome(tls, returned, "read");
 			tls->drained = true;

@@ -29,6 +29,7 @@ struct tls {
 	bool direct;
 	bool established;
 	bool ended;   /* the socket is at its end */
+	bool sated;   /* the socket is not asked for more */
 	bool drained; /* the last read found nothing: what may lie inside is less than a record */
 };
 
