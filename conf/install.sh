@@ -18,6 +18,7 @@ provided() {
 	default-jdk-headless) command -v javac ;;
 	node-pg) command -v npm ;;
 	cmake) command -v cmake ;;
+	postgresql-contrib) compgen -G '/usr/share/postgresql/*/extension/pg_trgm.control' ;; # part of postgresql from Debian 13 on
 	ninja-build) command -v ninja ;;
 	*) false ;;
 	esac >/dev/null 2>&1

@@ -9,7 +9,7 @@ if [ "${HEADGATE_FLAVOUR:-}" = tsan ] && setarch "$(uname -m)" -R true 2>/dev/nu
 	runner=(setarch "$(uname -m)" -R)
 fi
 export PYTHONDONTWRITEBYTECODE=1 PYTHONUNBUFFERED=1 LC_ALL=C.UTF-8
-unset PGHOST PGPORT PGUSER PGDATABASE PGOPTIONS PGSSLMODE PGPASSWORD PGAPPNAME PGSERVICE DATABASE_URL
+unset PGHOST PGPORT PGUSER PGDATABASE PGOPTIONS PGSSLMODE PGPASSWORD PGAPPNAME PGSERVICE DATABASE_URL SUDO_USER HEADGATE_WHO
 "${runner[@]}" /usr/bin/python3 -m pytest -q -rs --maxfail=5 --timeout=180 -p no:cacheprovider "$@"
 status=$?
 # 5: no test collected

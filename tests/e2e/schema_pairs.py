@@ -492,13 +492,16 @@ PAIRS = {
         "CREATE EXTENSION pg_trgm; CREATE TABLE t (a text, b integer[], c tsvector, d int4range); "
         "CREATE INDEX i1 ON t USING gin (a gin_trgm_ops); CREATE INDEX i2 ON t USING gist (d range_ops) WHERE NOT isempty(d); "
         "CREATE INDEX i3 ON t USING brin (a) WITH (pages_per_range = 4); CREATE INDEX i4 ON t USING hash (a); "
-        "CREATE INDEX i5 ON t ((b[1]), lower(a) COLLATE \"C\" DESC); CREATE UNIQUE INDEX i6 ON t (a) NULLS NOT DISTINCT; "
-        "CREATE INDEX i7 ON t USING gin (to_tsvector('english', a));"),
+        "CREATE INDEX i5 ON t ((b[1]), lower(a) COLLATE \"C\" DESC); "
+        "CREATE INDEX i6 ON t USING gin (to_tsvector('english', a));"),
+    "index nulls": (
+        "CREATE TABLE t (a text);",
+        "CREATE TABLE t (a text); CREATE UNIQUE INDEX i ON t (a) NULLS NOT DISTINCT;"),
 }
 
 # The first PostgreSQL that takes both.
-SINCE = {"storage": 14, "unique nulls": 15, "view options": 15, "function body parsed": 14, "unlogged": 15, "comments on parts": 14,
-         "bodies with all quotes": 14}
+SINCE = {"storage": 14, "unique nulls": 15, "index nulls": 15, "view options": 15, "function body parsed": 14, "unlogged": 15,
+         "comments on parts": 14, "bodies with all quotes": 14}
 
 # The same; but there is no way back: how the database differs then.
 ONE_WAY = {

@@ -123,7 +123,7 @@ def psycopg3_body(route):
             with cursor.copy("COPY t FROM STDIN") as copy:
                 copy.write("nonsense\n" * 20000)
         connection.rollback()
-        with pytest.raises(psycopg.errors.QueryCanceled), connection.cursor() as cursor:
+        with pytest.raises((psycopg.errors.QueryCanceled, RuntimeError)), connection.cursor() as cursor:  # from 3.2 on our own
             connection.execute("CREATE TEMP TABLE u (a int)")
             with cursor.copy("COPY u FROM STDIN") as copy:
                 copy.write("1\n")

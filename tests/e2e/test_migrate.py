@@ -5,6 +5,7 @@ import itertools
 import json
 import os
 import pty
+import pwd
 import re
 import select
 import signal
@@ -658,7 +659,7 @@ def test_console_upgrade(cluster, dbname, gated):
     assert (rows[0]["outcome"], rows[0]["from"], rows[0]["to"], rows[0]["steps"]) == ("succeeded", "old", "new", "1")
     assert any("[1/1] up new accounts get a note: done" in n for n in notices), notices
     run = cluster.sql("SELECT who, reason, outcome, command FROM headgate.run ORDER BY run_id DESC LIMIT 1", dbname)[0]
-    assert run[0].startswith("root@") and run[1:] == ("it's time", "succeeded", ["headgate", "upgrade", "head"])
+    assert run[0].startswith(pwd.getpwuid(os.getuid()).pw_name + "@") and run[1:] == ("it's time", "succeeded", ["headgate", "upgrade", "head"])
     assert str(rows[0]["run"]) == str(cluster.value("SELECT max(run_id) FROM headgate.run", dbname))
     assert order(gate, "UPGRADE")[0][0]["outcome"] == "succeeded"
 

@@ -13,7 +13,7 @@ import pytest
 
 from harness import wire
 from harness.certs import certs
-from harness.headgate import Headgate, section
+from harness.headgate import QUIET, Headgate, section
 from harness.programs import Holder, Program, compare, many
 from harness.stub import AUTH_OK, KEY, READY, Stub, error, parameter
 from harness.wait import stays, until
@@ -41,7 +41,7 @@ def observed(server, **more):
 @pytest.fixture(scope="module")
 def gate(cluster):
     cluster.database("edges")
-    with front(cluster, "edges", {"log": {"level": "info"}}, hold={"notice_after": "1h", "max": "1h"}).start() as running:
+    with front(cluster, "edges", {"log": {"level": QUIET}}, hold={"notice_after": "1h", "max": "1h"}).start() as running:
         running.until_recorded("old")
         yield running
 

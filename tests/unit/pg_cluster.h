@@ -51,7 +51,8 @@ static inline void pg_drop_root(void)
 		_exit(97);
 }
 
-static inline pid_t pg_spawn(const struct pg_cluster *pg, const char *program, char *const *argv)
+/* argv[0] is filled in here: initdb looks for postgres beside itself by it, and in PATH without a path. */
+static inline pid_t pg_spawn(const struct pg_cluster *pg, const char *program, char **argv)
 {
 	char path[512], log[128];
 	snprintf(path, sizeof(path), "%s/%s", pg->bin, program);
@@ -61,6 +62,7 @@ static inline pid_t pg_spawn(const struct pg_cluster *pg, const char *program, c
 		pg_drop_root();
 		if (freopen(log, "a", stdout) == NULL || dup2(1, 2) != 2 || chdir("/") != 0)
 			_exit(96);
+		argv[0] = path;
 		execv(path, argv);
 		_exit(95);
 	}
@@ -100,9 +102,8 @@ static inline void pg_cluster_start(struct pg_cluster *pg)
 	char data[128], port[16];
 	snprintf(data, sizeof(data), "%s/data", pg->dir);
 	snprintf(port, sizeof(port), "%u", pg->port);
-	char *const argv[] = {"postgres", "-D", data, "-k", pg->dir, "-p", port, "-c",
-	    "listen_addresses=127.0.0.1", "-c", "fsync=off", "-c", "max_connections=30", "-c",
-	    "shared_buffers=8MB", NULL};
+	char *argv[] = {"postgres", "-D", data, "-k", pg->dir, "-p", port, "-c", "listen_addresses=127.0.0.1",
+	    "-c", "fsync=off", "-c", "max_connections=30", "-c", "shared_buffers=8MB", NULL};
 	pg->pid = pg_spawn(pg, "postgres", argv);
 	for (;;) {
 		PGconn *conn = PQconnectdb(pg_dsn(pg, "postgres"));
@@ -168,8 +169,8 @@ static inline void pg_cluster_new(struct pg_cluster *pg)
 	pg->port = pg_free_port();
 	char data[128];
 	snprintf(data, sizeof(data), "%s/data", pg->dir);
-	char *const argv[] = {"initdb", "-D", data, "-U", "postgres", "-A", "trust", "-E", "UTF8",
-	    "--locale=C", "--no-sync", NULL};
+	char *argv[] = {"initdb", "-D", data, "-U", "postgres", "-A", "trust", "-E", "UTF8", "--locale=C",
+	    "--no-sync", NULL};
 	if (pg_wait(pg_spawn(pg, "initdb", argv)) != 0)
 		pg_die("initdb failed");
 	pg_cluster_start(pg);

@@ -357,8 +357,8 @@ static void on_a_standby(void **state)
 	standby.port = pg_free_port();
 	snprintf(data, sizeof(data), "%s/data", standby.dir);
 	snprintf(port, sizeof(port), "%u", cluster.port);
-	char *const backup[] = {"pg_basebackup", "-h", cluster.dir, "-p", port, "-U", "postgres", "-D", data,
-	    "-R", "-X", "stream", "-c", "fast", NULL};
+	char *backup[] = {"pg_basebackup", "-h", cluster.dir, "-p", port, "-U", "postgres", "-D", data, "-R",
+	    "-X", "stream", "-c", "fast", NULL};
 	assert_int_equal(pg_wait(pg_spawn(&standby, "pg_basebackup", backup)), 0);
 	pg_cluster_start(&standby);
 

@@ -35,6 +35,7 @@ struct sent { /* one query of psql's, and the data it sent after it */
 
 static struct {
 	char dir[64], bin[256];
+	unsigned version;
 	char **files; /* names */
 	char **texts;
 	unsigned count, must_split; /* the first so many files split */
@@ -50,7 +51,7 @@ static bool find_psql(void)
 	if (there)
 		snprintf(world.bin, sizeof(world.bin), "%s", found.gl_pathv[found.gl_pathc - 1]);
 	globfree(&found);
-	return there;
+	return there && sscanf(world.bin, "/usr/lib/postgresql/%u", &world.version) == 1;
 }
 
 static void add_text(char *text)
@@ -256,7 +257,8 @@ static void compare(unsigned file, const struct sent *sent, unsigned count, unsi
 		char *one = mem_printf("%.*s", (int)split.at[at].size, split.at[at].text);
 		char *ours = split_meaning(one, strlen(one), &size),
 		     *psqls = split_meaning(sent[i].text, strlen(sent[i].text), &size);
-		if (strcmp(ours, psqls) != 0)
+		/* Before version 15 psql leaves comments out, also where a string goes on after one. */
+		if (strcmp(ours, psqls) != 0 && (world.version >= 15 || strstr(one, "--") == NULL))
 			fail_msg("ours <%s> psql's <%s>\nof <%s>", one, sent[i].text, text);
 		/* Before version 18 psql sends the line \. as data too. */
 		size_t n = sent[i].data_size;

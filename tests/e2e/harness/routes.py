@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from . import place
 from .certs import certs
 from .cluster import PASSWORD
-from .headgate import Headgate, section
+from .headgate import QUIET, Headgate, section
 
 
 @dataclass
@@ -76,7 +76,7 @@ class Routes:
             "tls": section(cluster, dbname, upstream=dict(upstream, tls={"mode": "verify-full", "ca": made.ca})),
             dbname: section(cluster, dbname, upstream=upstream),
         }
-        self.gate = Headgate(databases, start=False, config={"log": {"level": "info"}})
+        self.gate = Headgate(databases, start=False, config={"log": {"level": QUIET}})
         self.gate.config["listen"].append({"address": f"127.0.0.1:{self.tls_port}", "tls": {
             "cert": made.server, "key": made.server_key, "mode": "require"}})
         self.gate.write()
