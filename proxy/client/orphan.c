@@ -7,11 +7,15 @@
 #include "base/mem.h"
 #include "session.h"
 
+/* One that goes on talking is closed after so much: its backend fails at its next write then, and ends. */
+#define UNHEARD_BYTES ((size_t)1024 * 1024)
+
 struct orphan {
 	TAILQ_ENTRY(orphan) of_place;
 	struct place *place;
 	struct stream stream;
 	struct event event;
+	size_t unheard;
 };
 
 static void end(struct orphan **at)
@@ -33,7 +37,9 @@ static void on_readable(evutil_socket_t fd, short what, void *arg)
 	struct orphan *orphan = arg;
 	/* With TLS as without: what it says is nobody's any more. */
 	ssize_t n = recv(fd, orphan->place->worker->buffer, WORKER_BUFFER, 0);
-	if (n > 0 || (n < 0 && errno == EAGAIN))
+	if (n > 0)
+		orphan->unheard += (size_t)n;
+	if ((n > 0 && orphan->unheard < UNHEARD_BYTES) || (n < 0 && (errno == EAGAIN || errno == EINTR)))
 		return;
 	end(&orphan);
 }

@@ -154,6 +154,17 @@ def test_a_hold_says_why_when_a_cut_off_clients_backend_stays(gated, cluster, db
         until(lambda: cluster.backends(dbname) == 0, "its backend gone")
 
 
+def test_a_cut_off_stream_ends(gated, cluster, dbname):
+    """A client breaks the protocol while a result without end comes: its backend does not talk on to nobody."""
+    gate = gated()
+    client = gate.login("old")
+    client.send(wire.query("SELECT generate_series(1, 1000000000), repeat('x', 1000)"))
+    until(lambda: cluster.active(dbname, "generate_series"), "a stream")
+    client.send(b"\xff\x00\x00\x00\x01")
+    until(lambda: "protocol violation" in gate.log(), "the client cut off")
+    until(lambda: cluster.backends(dbname) == 0, "its backend gone")
+
+
 def test_hung_up_held_clients_leave(cluster, dbname, gated):
     gate = gated()
     gate.until_recorded("old")
