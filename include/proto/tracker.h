@@ -7,7 +7,7 @@
  *
  * The picture is a queue of what the client sent and the server has not finished with:
  *
- *   Query, FunctionCall, Sync   each answered by one ReadyForQuery
+ *   Query, FunctionCall, Sync   each answered by one ReadyForQuery; a Sync with a body by an error before it
  *   extended messages           each answered by one message of its own; a Describe of a statement by two, of
  *                               which the second counts; a Flush by none, unless it is malformed
  *   CopyDone, CopyFail          the end of a COPY IN, or dropped by the server when there is none

@@ -4,10 +4,10 @@
 #include "proto/frame.h"
 #include "proto/tracker.h"
 
-/* A queue entry is a kind and how many of it in a row. QUERY: or FunctionCall. COPY_END: CopyDone or
- * CopyFail. */
-enum kind { EXTENDED, QUERY, SYNC, COPY_END };
-#define KIND_SHIFT 30
+/* A queue entry is a kind and how many of it in a row. QUERY: or FunctionCall. BAD_SYNC: a Sync with a body,
+ * which is answered by an error and a ReadyForQuery. COPY_END: CopyDone or CopyFail. */
+enum kind { EXTENDED, QUERY, SYNC, BAD_SYNC, COPY_END };
+#define KIND_SHIFT 29
 #define RUN_MAX    ((UINT32_C(1) << KIND_SHIFT) - 1)
 
 /* The server builds bodies of up to 1 GiB - 2 bytes, to which the length word comes. */
@@ -103,7 +103,7 @@ static inline void pop(struct tracker *t)
 /* The server met an error in an extended message: it discards up to the next Sync. */
 static void skip_to_sync(struct tracker *t)
 {
-	while (t->count > 0 && !front_is(t, SYNC))
+	while (t->count > 0 && !front_is(t, SYNC) && !front_is(t, BAD_SYNC))
 		pop_entry(t);
 	if (t->count == 0) {
 		t->mode = TRACKER_SKIP;
@@ -137,13 +137,14 @@ static void begin_copy_in(struct tracker *t)
 	while (t->count > 1 && t->mode == TRACKER_COPY_IN) {
 		uint32_t *next = entry_at(t, 1);
 		enum kind kind = entry_kind(*next);
-		if (kind == SYNC)
+		bool sync = kind == SYNC || kind == BAD_SYNC;
+		if (sync)
 			t->swallowed = true;
 		else
 			t->mode = TRACKER_NORMAL;
 		if (kind == COPY_END && (*next & RUN_MAX) > 1) { /* the rest is for the Query's next COPY */
 			*next -= 1;
-		} else if (kind == SYNC || kind == COPY_END) {
+		} else if (sync || kind == COPY_END) {
 			*next = *entry_at(t, 0);
 			pop_entry(t);
 		}
@@ -193,7 +194,7 @@ static inline enum turn client_message(struct tracker *t, uint8_t type, uint32_t
 		t->open = false;
 		if (t->mode == TRACKER_SKIP)
 			t->mode = TRACKER_NORMAL;
-		push(t, SYNC);
+		push(t, body == 0 ? SYNC : BAD_SYNC);
 		return ENDS_BATCH;
 	case 'Q':
 	case 'F':

@@ -139,7 +139,7 @@ class Program:
     def stray(self):
         """What the server drops outside COPY, or never looks at."""
         self.add(self.dice.choice((FLUSH, COPY_DONE, copy_fail(), copy_data(b"x"), SYNC, SYNC + SYNC, COPY_DONE + COPY_DONE,
-                                   wire.message("S", b"x"))))
+                                   BAD_SYNC)))
 
     def data(self):
         """CopyData and its end, perhaps with Syncs and Flushes that the server ignores, or bad."""
@@ -190,6 +190,7 @@ def prepared(sql):
 
 VIEW, TABLE, GUARDED, LATE = (prepared(f"COPY {name} FROM STDIN") for name in ("v", "t", "guarded", "late"))
 ROW, SELECT = copy_data(b"7\n"), prepared("SELECT 1")
+BAD_SYNC = wire.message("S", b"x")
 TIMED = (query("SET statement_timeout = '5ms'"), parse("SELECT 1") + FLUSH, "sleep")
 # What is sent, step by step, and what PostgreSQL 15 answers to each: the scripts of tests/unit/proto_tracker_scripts.def rest on it.
 ODD = {
@@ -198,6 +199,9 @@ ODD = {
     "libpq's second Sync, ahead": ((VIEW + SYNC + ROW + COPY_DONE + SYNC,), "12nGEZZ"),
     "a batch behind a copy into a view": ((VIEW + SYNC + SELECT + SYNC,), "12nGEZ12TDCZ"),
     "its data too": ((VIEW + SYNC + ROW + COPY_DONE + SELECT + SYNC,), "12nGEZ12TDCZ"),
+    "its Sync has a body": ((VIEW + BAD_SYNC + SYNC,), "12nGEEZZ"),
+    "a Sync with a body behind a copy into a view": ((VIEW + SYNC + COPY_DONE + SYNC + BAD_SYNC + query("SELECT 1"),), "12nGEZZEZTDCZ"),
+    "a Sync with a body ends the discarding": ((prepared("SELECT 1/0") + BAD_SYNC + query("SELECT 1"),), "1EEZTDCZ"),
     "a trigger that refuses": ((GUARDED + SYNC, ROW + COPY_DONE + SYNC), "12nGEZ Z"),
     "a trigger that refuses at the end": ((LATE + SYNC + ROW + COPY_DONE + SYNC,), "12nGEZ"),
     "a batch behind a copy": ((TABLE + SYNC + SELECT + SYNC,), "12nGEE gone"),
