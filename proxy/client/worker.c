@@ -9,7 +9,6 @@
 #include "base/clock.h"
 #include "base/log.h"
 #include "base/mem.h"
-#include "base/slice.h"
 #include "net/listen.h"
 #include "place.h"
 #include "session.h"
@@ -41,7 +40,6 @@ static void *run(void *arg)
 	char name[16];
 	snprintf(name, sizeof name, "worker-%u", worker->index);
 	pthread_setname_np(pthread_self(), name);
-	slice_shorten();
 	event_base_loop(worker->base, EVLOOP_NO_EXIT_ON_EMPTY);
 	return NULL;
 }
