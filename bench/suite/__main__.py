@@ -17,6 +17,8 @@ from .targets import Targets
 SECTIONS = {
     "pgbench": ("pgbench -S: transactions", pgbench.throughput, "pgbouncer-session",
                 ("99% latency",), True),
+    "beside": ("headgate and PgBouncer at the same time, so many clients each", pgbench.beside, "pgbouncer-session",
+               ("99% latency",), True),
     "connect": ("Connections (pgbench -C: connect, one query, close)", pgbench.connect, "pgbouncer-session",
                 ("mean latency", "99% latency"), True),
     "tls": ("TLS clients (HAProxy passes TLS through to the server)", pgbench.tls, "pgbouncer-session",

@@ -131,6 +131,10 @@ class Cluster:
                 raise Failure("a backend of the load does not end")
             time.sleep(0.02)
 
+    def backends(self):
+        """How many backends the load has now."""
+        return int(self.sql(f"SELECT count(*) FROM pg_stat_activity WHERE usename = '{self.user}'", "postgres"))
+
     def sessions(self):
         """How many sessions the database has had so far."""
         return int(self.sql(f"SELECT sessions FROM pg_stat_database WHERE datname = '{self.database}'", "postgres"))

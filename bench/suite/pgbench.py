@@ -1,13 +1,17 @@
 """Sections pgbench, connect and tls: PostgreSQL's own load program through each variant.
 
-A run is measured from pgbench's first report (all clients are connected and warm) to its last: transactions by pgbench's own counts,
+A run is measured from a report of pgbench's, with all clients connected and served, to its last: transactions by pgbench's own counts,
 CPU by the proxy's clock at each report. Both are rates over their own stretch of time, so a report that reaches us late costs no
 exactness. After the last report pgbench gets SIGALRM, which is how its own -T ends a run.
 
 With one client, pgbench, proxy and server take turns. Whether the scheduler lets them do so on one core or wakes another core for each turn
 changes everything by a factor of two to four, for minutes or for a second, whichever proxy it is. So they are put on one core then
-(--free: not)."""
+(--free: not).
 
+Section beside puts headgate and PgBouncer under the same load at the same time: what a shared machine does to one it does to the other,
+and the ratio of their CPU per transaction varies by a few percent where runs one after the other vary by twenty."""
+
+import concurrent.futures
 import contextlib
 import glob
 import os
@@ -55,15 +59,35 @@ def _latencies(prefix, since):
     return values[len(values) // 2] / 1000, values[int(len(values) * 0.99)] / 1000
 
 
+class Company:
+    """Runs at the same time: none counts before all have reported and have all their backends (PgBouncer makes them one by one, and
+    seconds pass before the last of 256 clients is served), and none ends before all have counted enough."""
+
+    def __init__(self, rig, size, backends):
+        self.rig, self.size, self.backends = rig, size, backends
+        self.begun, self.done, self.complete = set(), set(), False
+
+    def report(self, run, reports, report, enough):
+        """Takes one of a run's reports; True when the run may end."""
+        self.begun.add(run)
+        if not self.complete:
+            self.complete = len(self.begun) == self.size and self.rig.cluster.backends() >= self.backends
+            reports.clear()
+        reports.append(report)
+        if len(reports) >= enough:
+            self.done.add(run)
+        return len(self.done) == self.size
+
+
 @contextlib.contextmanager
-def _one_core(rig, variant, wanted):
+def _one_core(rig, variants, wanted):
     """The command line in front of pgbench's."""
     if not wanted:
         yield []
         return
     every = os.sched_getaffinity(0)
     one = {max(every)}
-    concerned = [child for child in (rig.cluster.child, variant.child) if child]
+    concerned = [child for child in (rig.cluster.child, *(variant.child for variant in variants)) if child]
     try:
         for child in concerned:
             child.place(one)
@@ -74,13 +98,14 @@ def _one_core(rig, variant, wanted):
 
 
 def run(rig, variant, protocol, clients, tls=False, reconnect=False):
-    with _one_core(rig, variant, clients == 1 and not rig.options.free) as place:
-        return _run(rig, variant, protocol, clients, tls, reconnect, place)
-
-
-def _run(rig, variant, protocol, clients, tls, reconnect, place):
     rig.cluster.renew_backends()
-    prefix = os.path.join(rig.folder, "pgbench_log")
+    with _one_core(rig, [variant], clients == 1 and not rig.options.free) as place:
+        return _run(rig, variant, protocol, clients, tls, reconnect, place,
+                    Company(rig, 1, 0 if reconnect else variant.backends(clients)))
+
+
+def _run(rig, variant, protocol, clients, tls, reconnect, place, company):
+    prefix = os.path.join(rig.folder, f"pgbench_log.{variant.name}")
     seconds = rig.options.seconds
     sampling = 1 if reconnect else 0.1
     more = ["-T", str(seconds + 60), "-P", "1", "--progress-timestamp", "-l", f"--log-prefix={prefix}",
@@ -90,15 +115,16 @@ def _run(rig, variant, protocol, clients, tls, reconnect, place):
     process = subprocess.Popen(
         place + command(rig, variant, protocol, clients, *more, port=variant.tls_port() if tls else None),
         env=environment(variant, tls), stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
-    reports, complaints = [], []
+    reports, complaints, ended = [], [], False
     try:
         for line in process.stderr:
             found = REPORT.match(line)
             if found:
                 cpu = (variant.child.cpu(), *variant.child.cpu_split()) if variant.child else (0, 0, 0)
-                reports.append((*map(float, found.groups()), time.monotonic(), *cpu))
-                if len(reports) == seconds + 1:
+                report = (*map(float, found.groups()), time.monotonic(), *cpu)
+                if company.report(variant.name, reports, report, seconds + 1) and not ended:
                     process.send_signal(signal.SIGALRM)
+                    ended = True
             elif COMPLAINT.search(line):
                 complaints.append(line.strip())
         status = process.wait(30)
@@ -139,7 +165,7 @@ def _record(rig, section, case, variant, number, what, shown):
         if what.user_share is not None:
             add(section, case, variant.name, "- user share of proxy CPU", "%", number, 100 * what.user_share)
     cpu = "" if what.cpu_us is None else f", {what.cpu_us:.1f} us CPU"
-    rig.say(f"{section} {number + 1}/{rig.options.rounds}  {case:14s} {variant.name:22s} {what.tps:9.0f} tps, {what.mean_ms:.3f} ms{cpu}")
+    rig.say(f"{section} {number + 1}  {case:14s} {variant.name:22s} {what.tps:9.0f} tps, {what.mean_ms:.3f} ms{cpu}")
 
 
 def _measure(rig, section, cases, variants, shown="transaction"):
@@ -164,6 +190,28 @@ def throughput(rig, variants):
     cases = {f"{protocol} {clients}": {"protocol": protocol, "clients": clients}
              for protocol in rig.options.protocols for clients in rig.options.clients}
     _measure(rig, "pgbench", cases, variants)
+
+
+def beside(rig, variants):
+    """Twice as many rounds as elsewhere."""
+    variants = [variant for variant in variants if variant.name in ("headgate", "pgbouncer-session")]
+    if len(variants) < 2:
+        return
+    for number in range(2 * rig.options.rounds):
+        order = variants if number % 2 == 0 else variants[::-1]
+        for protocol in rig.options.protocols:
+            for clients in rig.options.clients:
+                rig.cluster.renew_backends()
+                company = Company(rig, len(order), sum(variant.backends(clients) for variant in order))
+                with _one_core(rig, order, clients == 1 and not rig.options.free) as place, \
+                        concurrent.futures.ThreadPoolExecutor(len(order)) as pool:
+                    runs = [pool.submit(_run, rig, variant, protocol, clients, False, False, place, company) for variant in order]
+                try:
+                    for variant, what in zip(order, [run.result() for run in runs]):
+                        _record(rig, "beside", f"{protocol} {clients}", variant, number, what, "transaction")
+                except Failure as failure:
+                    rig.say(str(failure))
+                    rig.results.note("beside", f"FAILED: {failure}")
 
 
 def connect(rig, variants):

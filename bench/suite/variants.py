@@ -56,6 +56,10 @@ class Variant:
         del protocol
         return None
 
+    def backends(self, clients):
+        """How many server connections that many clients get."""
+        return clients
+
     def version(self):
         return ""
 
@@ -199,6 +203,9 @@ class PgBouncerTransaction(PgBouncer):
 
     def pool(self):
         return self.rig.options.txn_pool
+
+    def backends(self, clients):
+        return min(clients, self.pool())
 
     def cannot(self, protocol):
         if protocol == "prepared" and self.number() < (1, 21):
