@@ -101,12 +101,11 @@ def run(rig, variant, protocol, clients, tls=False, reconnect=False):
     rig.cluster.renew_backends()
     with _one_core(rig, [variant], clients == 1 and not rig.options.free) as place:
         return _run(rig, variant, protocol, clients, tls, reconnect, place,
-                    Company(rig, 1, 0 if reconnect else variant.backends(clients)))
+                    Company(rig, 1, 0 if reconnect else variant.backends(clients)), rig.options.seconds)
 
 
-def _run(rig, variant, protocol, clients, tls, reconnect, place, company):
+def _run(rig, variant, protocol, clients, tls, reconnect, place, company, seconds):
     prefix = os.path.join(rig.folder, f"pgbench_log.{variant.name}")
-    seconds = rig.options.seconds
     sampling = 1 if reconnect else 0.1
     more = ["-T", str(seconds + 60), "-P", "1", "--progress-timestamp", "-l", f"--log-prefix={prefix}",
             f"--sampling-rate={sampling}"]
@@ -193,7 +192,8 @@ def throughput(rig, variants):
 
 
 def beside(rig, variants):
-    """Twice as many rounds as elsewhere."""
+    """Twice as many rounds as elsewhere, and three seconds at least: shorter stretches differ by more than the two do."""
+    seconds = max(3, rig.options.seconds)
     variants = [variant for variant in variants if variant.name in ("headgate", "pgbouncer-session")]
     if len(variants) < 2:
         return
@@ -205,7 +205,7 @@ def beside(rig, variants):
                 company = Company(rig, len(order), sum(variant.backends(clients) for variant in order))
                 with _one_core(rig, order, clients == 1 and not rig.options.free) as place, \
                         concurrent.futures.ThreadPoolExecutor(len(order)) as pool:
-                    runs = [pool.submit(_run, rig, variant, protocol, clients, False, False, place, company) for variant in order]
+                    runs = [pool.submit(_run, rig, variant, protocol, clients, False, False, place, company, seconds) for variant in order]
                 try:
                     for variant, what in zip(order, [run.result() for run in runs]):
                         _record(rig, "beside", f"{protocol} {clients}", variant, number, what, "transaction")
