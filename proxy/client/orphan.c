@@ -7,15 +7,12 @@
 #include "base/mem.h"
 #include "session.h"
 
-/* One that goes on talking is closed after so much: its backend fails at its next write then, and ends. */
-#define UNHEARD_BYTES ((size_t)1024 * 1024)
-
 struct orphan {
 	TAILQ_ENTRY(orphan) of_place;
 	struct place *place;
 	struct stream stream;
 	struct event event;
-	size_t unheard;
+	size_t unheard; /* at UNHEARD_BYTES it is closed, and its backend fails at its next write */
 };
 
 static void end(struct orphan **at)

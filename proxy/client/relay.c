@@ -171,10 +171,6 @@ void relay_client_gone(struct session *s, bool was_broken)
 	leg_watch(s, &s->server, s->client.backlog == NULL ? EV_READ : 0);
 }
 
-/* A server whose client has broken off fails when it comes to write, and ends its statement. Here it would go
- * on and on: so it is told, after as much as the sockets between the two would have taken. */
-#define UNHEARD_BYTES ((size_t)1024 * 1024)
-
 /* The server's bytes that nobody is there to hear any more, or that the client can still take. */
 static void to_client(struct session *s, const uint8_t *bytes, size_t n)
 {

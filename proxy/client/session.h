@@ -72,6 +72,10 @@ struct entry {
 	bool second_dial;             /* allow and prefer: the other way is being tried */
 };
 
+/* A server whose client has broken off fails when it comes to write, and ends its statement. Here it would go
+ * on and on: so it is told after as much as the sockets between the two would have taken. */
+#define UNHEARD_BYTES ((size_t)1024 * 1024)
+
 struct cancel;
 
 struct session {
