@@ -65,14 +65,17 @@ class Company:
 
     def __init__(self, rig, size, backends):
         self.rig, self.size, self.backends = rig, size, backends
-        self.begun, self.done, self.complete = set(), set(), False
+        self.begun, self.counting, self.done, self.complete = set(), set(), set(), False
 
     def report(self, run, reports, report, enough):
         """Takes one of a run's reports; True when the run may end."""
         self.begun.add(run)
         if not self.complete:
             self.complete = len(self.begun) == self.size and self.rig.cluster.backends() >= self.backends
+        if run not in self.counting:  # its reports are of the time before
             reports.clear()
+            if self.complete:
+                self.counting.add(run)
         reports.append(report)
         if len(reports) >= enough:
             self.done.add(run)
