@@ -300,6 +300,8 @@ void admit_settled(struct session *s)
 	}
 	if (s->epoch == s->place->epoch || admit_transaction(s))
 		session_enter(s, STATE_IDLE);
+	if (s->wave != WAVE_NONE)
+		wave_answered(s);
 }
 
 void admit_view(struct session *s)
@@ -325,6 +327,8 @@ void admit_view(struct session *s)
 	case STATE_WAITING:
 		if (s->discarding || !admit_transaction(s))
 			break;
+		if (s->state == STATE_WAITING)
+			wave_join(s);
 		resume(s);
 		break;
 	case STATE_HELLO:

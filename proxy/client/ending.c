@@ -26,6 +26,7 @@ static void leave_place(struct session *s)
 	if (s->place == NULL)
 		return;
 	place_unready(s->place, s);
+	wave_leave(s);
 	TAILQ_REMOVE(&s->place->sessions, s, of_place);
 	atomic_fetch_sub_explicit(&s->place->service->lease->clients, 1, memory_order_relaxed);
 	struct place *place = s->place;

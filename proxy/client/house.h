@@ -32,6 +32,11 @@ struct place {
 	struct event ramp;
 	double ramp_tokens;
 	int64_t ramp_at;
+	struct {
+		struct event tick;
+		unsigned out; /* let go, and not answered yet */
+		bool moved;   /* since the last tick */
+	} wave;
 	unsigned next_endpoint; /* the last that worked */
 	unsigned busy, logins;  /* sessions in BUSY or GONE, and orphans; in LOGIN */
 	uint64_t told_serial;   /* the holding view whose drain was reported */

@@ -141,6 +141,7 @@ void place_publish(struct worker *worker, struct service *service)
 		TAILQ_INIT(&place->orphans);
 		TAILQ_INIT(&place->ready);
 		event_assign(&place->ramp, worker->base, -1, 0, on_ramp, place);
+		wave_init(place);
 		TAILQ_INSERT_TAIL(&worker->places, place, of_worker);
 	}
 	service_unref(&place->service);
@@ -169,6 +170,7 @@ void place_unused(struct place *place)
 		return;
 	TAILQ_REMOVE(&place->worker->places, place, of_worker);
 	event_del(&place->ramp);
+	event_del(&place->wave.tick);
 	service_unref(&place->service);
 	mem_free(&place);
 }

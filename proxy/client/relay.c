@@ -120,6 +120,10 @@ void relay_resume(struct session *s)
 
 void relay_client_readable(struct session *s)
 {
+	if (s->wave == WAVE_ANSWERED) { /* it is looked at again at the wave's end */
+		leg_watch(s, &s->client, 0);
+		return;
+	}
 	uint8_t *buffer = s->worker->buffer;
 	ssize_t n = leg_read(s, &s->client, buffer, WORKER_BUFFER);
 	if (n <= 0) {

@@ -9,6 +9,7 @@
  *  login.c    DIAL, LOGIN: to the first ReadyForQuery
  *  relay.c    IDLE, BUSY, REPLICA, GONE: the two pumps
  *  flow.c     a stream from the server is taken in larger pieces
+ *  wave.c     a release: everybody's first answer before anybody's second
  *  cancel.c   CANCEL, and cancels of parked queries
  *  orphan.c   a server connection whose client was cut off */
 #ifndef CLIENT_SESSION_H
@@ -78,6 +79,9 @@ struct entry {
 
 struct cancel;
 
+/* Where it stands in its database's wave: let go and not answered yet, or answered while others are not. */
+enum wave { WAVE_NONE, WAVE_OUT, WAVE_ANSWERED };
+
 struct session {
 	uint32_t magic;
 	uint8_t state;   /* enum session_state; assigned by session_enter() only */
@@ -94,6 +98,7 @@ struct session {
 	TAILQ_ENTRY(session) of_place, of_worker;
 	TAILQ_ENTRY(session) of_ready; /* HELD, admitted, waiting for the ramp */
 	bool in_ready;
+	uint8_t wave;   /* enum wave */
 	size_t unheard; /* bytes of the server's since the client's connection broke */
 	bool flowing;   /* its answer has become a stream (flow.c) */
 	TAILQ_ENTRY(session) of_flow;
@@ -226,6 +231,12 @@ void flow_begin(struct session *s);
 void flow_end(struct session *s);      /* the stream has ended */
 void flow_init(struct worker *worker); /* at the worker's start; flow_free() at its end */
 void flow_free(struct worker *worker);
+
+/* wave.c: who was let go by a release */
+void wave_init(struct place *place);
+void wave_join(struct session *s);     /* WAITING, and about to go on */
+void wave_answered(struct session *s); /* its transaction has ended */
+void wave_leave(struct session *s);    /* it leaves its place */
 
 /* orphan.c */
 /* Takes the server's socket of a session that is being closed in BUSY or GONE: its database counts as busy

@@ -12,6 +12,9 @@ from harness.wait import until
 from harness.wire import Refused
 
 
+CLOCK = "SELECT extract(epoch FROM clock_timestamp())"
+
+
 def held(gate, count, database="app"):
     return until(lambda: sum(row["state"] in ("held", "parked", "waiting") for row in gate.clients(database)) == count,
                  lambda: f"{count} held clients, not {[r['state'] for r in gate.clients(database)]}")
@@ -335,6 +338,94 @@ def test_release_is_paced_for_those_that_must_connect(cluster, dbname, gated):
         client.finish_login()
     took = time.monotonic() - began
     assert took > 0.6, f"all of them after {took:.2f} s"
+
+
+def second_after_first(client, times):
+    """Asks the server's clock as soon as it has told it: the seconds between the two statements."""
+    first = float(client.answer()[0][0])
+    times.append(float(client.query(CLOCK)[0][0]) - first)
+
+
+def test_everybodys_first_answer_comes_before_anybodys_second(gated, cluster, dbname):
+    """Of those that a release lets go, who is answered is not read again before the others are. (A pause of 10 ms in the answers ends
+    this, which a busy machine may make anywhere: so most of the times.)"""
+    gate = gated({"workers": 1})
+    cluster.sql("CREATE SEQUENCE turn; GRANT ALL ON turn TO PUBLIC", dbname)
+    quick, slow = gate.login("old"), gate.login("old")
+    behind = 0
+    for _ in range(9):
+        with gate.console_wire() as console:
+            gate.console("HOLD app", console)
+            quick.send(wire.query("SELECT nextval('turn')"))
+            slow.send(wire.query("SELECT pg_sleep(0.004); SELECT nextval('turn')"))
+            held(gate, 2)
+            gate.console("RELEASE app", console)
+        first = int(quick.answer()[0][0])
+        second = int(quick.query("SELECT nextval('turn')")[0][0])
+        others = int(slow.answer()[-1][0])
+        assert first < min(second, others)
+        behind += second > others
+    assert behind > 4, f"{behind} of 9"
+
+
+def test_one_long_answer_keeps_nobody_waiting(gated, cluster, dbname):
+    """... and when none is answered for 10 ms, the others go on. Who leaves in between is not waited for."""
+    gate = gated({"workers": 1})
+    quick, leaver, times = gate.login("old"), gate.login("old"), []
+    connection = psycopg2.connect(cluster.dsn(dbname), application_name="harness")
+    connection.autocommit = True
+    for number in range(9):
+        slow = gate.login("old")
+        with connection.cursor() as locker, gate.console_wire() as console:
+            locker.execute("SELECT pg_advisory_lock(7)")
+            gate.console("HOLD app", console)
+            quick.send(wire.query(CLOCK))
+            slow.send(wire.query("SELECT pg_advisory_lock(7)"))
+            leaver.send(wire.query("SELECT 1"))
+            held(gate, 3)
+            gate.console("RELEASE app", console)
+            second_after_first(quick, times)
+            assert leaver.answer() == [["1"]]
+            if number % 3 == 2:
+                slow.reset()
+                leaver.reset()
+                leaver = gate.login("old")
+            else:
+                assert leaver.query("SELECT 2") == [["2"]]
+            locker.execute("SELECT pg_advisory_unlock(7)")
+            if number % 3 != 2:
+                slow.answer()
+                slow.close()
+        assert quick.query("SELECT 'on'") == [["on"]]
+    connection.close()
+    assert sorted(times)[4] > 0.005, times
+
+
+def test_a_hold_right_behind_a_release(gated, cluster, dbname):
+    """Those who are answered and not read yet are parked like others."""
+    gate = gated({"workers": 1})
+    quick = [gate.login("old") for _ in range(4)]
+    for number in range(9):
+        slow = gate.login("old")
+        with gate.console_wire() as console:
+            gate.console("HOLD app", console)
+            for client in quick:
+                client.send(wire.query(f"SELECT {number}"))
+            slow.send(wire.query("SELECT pg_sleep(0.05)"))
+            held(gate, 5)
+            gate.console("RELEASE app", console)
+            for client in quick:
+                assert client.answer() == [[str(number)]]
+                client.send(wire.query("SELECT 'again'"))
+            gate.console("HOLD app DRAIN TIMEOUT 5s", console)
+            assert slow.answer() == [[""]]
+            before = last_queries(cluster, dbname)
+            time.sleep(0.03)
+            assert last_queries(cluster, dbname) == before
+            gate.console("RELEASE app", console)
+        for client in quick:
+            assert client.answer() == [["again"]]
+        slow.close()
 
 
 def test_too_many_held(gated):

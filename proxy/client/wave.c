@@ -1,0 +1,74 @@
+/* The wave: those whom a release lets go with a query waiting. The server's backends have been idle meanwhile
+ * and take several times as long as usual for the first one. Who has his answer asks again at once, and the
+ * second queries of the quick would stand in front of the first ones of the others: with 64 clients that is a
+ * fifth more for the last. So nobody's second query is read before all the others of the wave have their
+ * first answer, or none has come for a tick: one that runs long, or a server that is far away, keeps nobody
+ * waiting. (Letting go of few at a time instead was tried: the last one's answer comes later, and behind a
+ * network it would throttle.) */
+#include "base/clock.h"
+#include "session.h"
+
+#define TICK_NS (10 * CLOCK_MS)
+
+static void end(struct place *place)
+{
+	event_del(&place->wave.tick);
+	place->wave.out = 0;
+	for (struct session *s = TAILQ_FIRST(&place->sessions), *next; s != NULL; s = next) {
+		next = TAILQ_NEXT(s, of_place);
+		bool unread = s->wave == WAVE_ANSWERED && s->client.watching == 0;
+		s->wave = WAVE_NONE;
+		if (unread)
+			relay_resume(s);
+	}
+}
+
+static void on_tick(evutil_socket_t fd, short what, void *arg)
+{
+	(void)fd, (void)what;
+	struct place *place = arg;
+	place->worker->now_ns = clock_now();
+	bool moved = place->wave.moved;
+	place->wave.moved = false;
+	if (!moved)
+		end(place); /* may free the place */
+}
+
+void wave_init(struct place *place)
+{
+	event_assign(&place->wave.tick, place->worker->base, -1, EV_PERSIST, on_tick, place);
+}
+
+void wave_join(struct session *s)
+{
+	struct place *place = s->place;
+	if (s->wave == WAVE_OUT)
+		return;
+	s->wave = WAVE_OUT;
+	place->wave.moved = true;
+	if (place->wave.out++ == 0) {
+		struct timeval tv = clock_timeval(TICK_NS);
+		event_add(&place->wave.tick, &tv);
+	}
+}
+
+static void leave(struct session *s, enum wave to)
+{
+	struct place *place = s->place;
+	s->wave = (uint8_t)to;
+	place->wave.moved = --place->wave.out > 0;
+	if (!place->wave.moved) /* from the loop: sessions may be being walked */
+		event_active(&place->wave.tick, EV_TIMEOUT, 0);
+}
+
+void wave_answered(struct session *s)
+{
+	if (s->wave == WAVE_OUT)
+		leave(s, WAVE_ANSWERED);
+}
+
+void wave_leave(struct session *s)
+{
+	if (s->wave == WAVE_OUT)
+		leave(s, WAVE_NONE);
+}
