@@ -170,7 +170,7 @@ void place_unused(struct place *place)
 		return;
 	TAILQ_REMOVE(&place->worker->places, place, of_worker);
 	event_del(&place->ramp);
-	event_del(&place->wave.tick);
+	wave_stop(place);
 	service_unref(&place->service);
 	mem_free(&place);
 }

@@ -234,6 +234,7 @@ void flow_free(struct worker *worker);
 
 /* wave.c: who was let go by a release */
 void wave_init(struct place *place);
+void wave_stop(struct place *place);   /* it is about to be freed */
 void wave_join(struct session *s);     /* WAITING, and about to go on */
 void wave_answered(struct session *s); /* its transaction has ended */
 void wave_leave(struct session *s);    /* it leaves its place */

@@ -4,16 +4,24 @@
  * fifth more for the last. So nobody's second query is read before all the others of the wave have their
  * first answer, or none has come for a tick: one that runs long, or a server that is far away, keeps nobody
  * waiting. (Letting go of few at a time instead was tried: the last one's answer comes later, and behind a
- * network it would throttle.) */
+ * network it would throttle.) Meanwhile the worker asks for short turns: with the scheduler's own it is put
+ * aside for each backend that it wakes, and the other cores wait for it. */
 #include "base/clock.h"
+#include "base/slice.h"
 #include "session.h"
 
 #define TICK_NS (10 * CLOCK_MS)
 
-static void end(struct place *place)
+void wave_stop(struct place *place)
 {
 	event_del(&place->wave.tick);
+	slice_short(false);
 	place->wave.out = 0;
+}
+
+static void end(struct place *place)
+{
+	wave_stop(place);
 	for (struct session *s = TAILQ_FIRST(&place->sessions), *next; s != NULL; s = next) {
 		next = TAILQ_NEXT(s, of_place);
 		bool unread = s->wave == WAVE_ANSWERED && s->client.watching == 0;
@@ -49,6 +57,7 @@ void wave_join(struct session *s)
 	if (place->wave.out++ == 0) {
 		struct timeval tv = clock_timeval(TICK_NS);
 		event_add(&place->wave.tick, &tv);
+		slice_short(true);
 	}
 }
 
