@@ -1,7 +1,7 @@
 #!/bin/bash
 # Measures headgate beside PgBouncer, HAProxy and a direct connection: bench/README.md says what and how.
 #
-#   bash bench/run.sh                    everything (about 20 minutes)
+#   bash bench/run.sh                    everything (about 35 minutes)
 #   bash bench/run.sh quick              everything, small and short (about 4)
 #   bash bench/run.sh pgbench copy ...   single sections
 #   bash bench/run.sh --help             all options

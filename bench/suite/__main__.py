@@ -8,7 +8,7 @@ import signal
 import sys
 import time
 
-from . import counting, memory, migrate, pgbench, plot, traffic, variants
+from . import counting, memory, migrate, pgbench, plot, traffic, turns, variants
 from .children import Failure
 from .rig import Rig
 from .targets import Targets
@@ -17,7 +17,7 @@ from .targets import Targets
 SECTIONS = {
     "pgbench": ("pgbench -S: transactions", pgbench.throughput, "pgbouncer-session",
                 ("99% latency",), True),
-    "beside": ("headgate and PgBouncer at the same time, so many clients each", pgbench.beside, "pgbouncer-session",
+    "turns": ("pgbench -S: headgate and PgBouncer in turns", turns.turns, "pgbouncer-session",
                ("99% latency",), True),
     "connect": ("Connections (pgbench -C: connect, one query, close)", pgbench.connect, "pgbouncer-session",
                 ("mean latency", "99% latency"), True),
@@ -50,7 +50,7 @@ def arguments(argv):
     parser.add_argument("sections", nargs="*", metavar="SECTION")
     parser.add_argument("--rounds", type=int, help="how often everything is repeated, variants in turn (3; quick: 1)")
     parser.add_argument("--seconds", type=int, help="of each measured stretch (2; quick: 1)")
-    parser.add_argument("--clients", type=numbers, help="of section pgbench (1,8,64,256; quick: 1,64)")
+    parser.add_argument("--clients", type=numbers, help="of sections pgbench and turns (1,8,64,256; quick: 1,64)")
     parser.add_argument("--protocols", type=words, default=["simple", "extended", "prepared"], help="simple,extended,prepared")
     parser.add_argument("--variants", type=words, default=variants.NAMES, help=",".join(variants.NAMES))
     parser.add_argument("--upstream", choices=("tcp", "unix"), default="tcp", help="how proxies reach PostgreSQL (tcp)")

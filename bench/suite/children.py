@@ -115,6 +115,10 @@ class Child:
                 pass
         return total
 
+    def clock(self):
+        """CPU seconds of the started process alone, all its threads: cheap enough to be read ten times a second."""
+        return time.clock_gettime((~self.pid << 3) | 2)
+
     def cpu_split(self):
         """(user, system) seconds, to the clock tick."""
         user = system = 0

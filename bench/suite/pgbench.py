@@ -6,12 +6,8 @@ exactness. After the last report pgbench gets SIGALRM, which is how its own -T e
 
 With one client, pgbench, proxy and server take turns. Whether the scheduler lets them do so on one core or wakes another core for each turn
 changes everything by a factor of two to four, for minutes or for a second, whichever proxy it is. So they are put on one core then
-(--free: not).
+(--free: not)."""
 
-Section beside puts headgate and PgBouncer under the same load at the same time: what a shared machine does to one it does to the other,
-and the ratio of their CPU per transaction varies by a few percent where runs one after the other vary by twenty."""
-
-import concurrent.futures
 import contextlib
 import glob
 import os
@@ -59,31 +55,8 @@ def _latencies(prefix, since):
     return values[len(values) // 2] / 1000, values[int(len(values) * 0.99)] / 1000
 
 
-class Company:
-    """Runs at the same time: none counts before all have reported and have all their backends (PgBouncer makes them one by one, and
-    seconds pass before the last of 256 clients is served), and none ends before all have counted enough."""
-
-    def __init__(self, rig, size, backends):
-        self.rig, self.size, self.backends = rig, size, backends
-        self.begun, self.counting, self.done, self.complete = set(), set(), set(), False
-
-    def report(self, run, reports, report, enough):
-        """Takes one of a run's reports; True when the run may end."""
-        self.begun.add(run)
-        if not self.complete:
-            self.complete = len(self.begun) == self.size and self.rig.cluster.backends() >= self.backends
-        if run not in self.counting:  # its reports are of the time before
-            reports.clear()
-            if self.complete:
-                self.counting.add(run)
-        reports.append(report)
-        if len(reports) >= enough:
-            self.done.add(run)
-        return len(self.done) == self.size
-
-
 @contextlib.contextmanager
-def _one_core(rig, variants, wanted):
+def one_core(rig, variants, wanted):
     """The command line in front of pgbench's."""
     if not wanted:
         yield []
@@ -102,12 +75,12 @@ def _one_core(rig, variants, wanted):
 
 def run(rig, variant, protocol, clients, tls=False, reconnect=False):
     rig.cluster.renew_backends()
-    with _one_core(rig, [variant], clients == 1 and not rig.options.free) as place:
-        return _run(rig, variant, protocol, clients, tls, reconnect, place,
-                    Company(rig, 1, 0 if reconnect else variant.backends(clients)), rig.options.seconds)
+    with one_core(rig, [variant], clients == 1 and not rig.options.free) as place:
+        return _run(rig, variant, protocol, clients, tls, reconnect, place)
 
 
-def _run(rig, variant, protocol, clients, tls, reconnect, place, company, seconds):
+def _run(rig, variant, protocol, clients, tls, reconnect, place):
+    seconds, backends = rig.options.seconds, 0 if reconnect else variant.backends(clients)
     prefix = os.path.join(rig.folder, f"pgbench_log.{variant.name}")
     sampling = 1 if reconnect else 0.1
     more = ["-T", str(seconds + 60), "-P", "1", "--progress-timestamp", "-l", f"--log-prefix={prefix}",
@@ -117,16 +90,17 @@ def _run(rig, variant, protocol, clients, tls, reconnect, place, company, second
     process = subprocess.Popen(
         place + command(rig, variant, protocol, clients, *more, port=variant.tls_port() if tls else None),
         env=environment(variant, tls), stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
-    reports, complaints, ended = [], [], False
+    reports, complaints = [], []
     try:
         for line in process.stderr:
             found = REPORT.match(line)
             if found:
                 cpu = (variant.child.cpu(), *variant.child.cpu_split()) if variant.child else (0, 0, 0)
-                report = (*map(float, found.groups()), time.monotonic(), *cpu)
-                if company.report(variant.name, reports, report, seconds + 1) and not ended:
+                if not reports and rig.cluster.backends() < backends:
+                    continue  # PgBouncer makes them one by one: seconds pass before the last of 256 clients is served
+                reports.append((*map(float, found.groups()), time.monotonic(), *cpu))
+                if len(reports) == seconds + 1:
                     process.send_signal(signal.SIGALRM)
-                    ended = True
             elif COMPLAINT.search(line):
                 complaints.append(line.strip())
         status = process.wait(30)
@@ -155,7 +129,7 @@ def _evaluate(reports, prefix, variant):
                user / (user + system) if user + system else None)
 
 
-def _record(rig, section, case, variant, number, what, shown):
+def record(rig, section, case, variant, number, what, shown):
     add = rig.results.add
     add(section, case, variant.name, "TPS", "1/s", number, what.tps)
     add(section, case, variant.name, "mean latency", "ms", number, what.mean_ms)
@@ -185,36 +159,13 @@ def _measure(rig, section, cases, variants, shown="transaction"):
                     rig.say(str(failure))
                     rig.results.note(section, f"FAILED: {failure}")
                     continue
-                _record(rig, section, case, variant, number, what, shown)
+                record(rig, section, case, variant, number, what, shown)
 
 
 def throughput(rig, variants):
     cases = {f"{protocol} {clients}": {"protocol": protocol, "clients": clients}
              for protocol in rig.options.protocols for clients in rig.options.clients}
     _measure(rig, "pgbench", cases, variants)
-
-
-def beside(rig, variants):
-    """Twice as many rounds as elsewhere, and three seconds at least: shorter stretches differ by more than the two do."""
-    seconds = max(3, rig.options.seconds)
-    variants = [variant for variant in variants if variant.name in ("headgate", "pgbouncer-session")]
-    if len(variants) < 2:
-        return
-    for number in range(2 * rig.options.rounds):
-        order = variants if number % 2 == 0 else variants[::-1]
-        for protocol in rig.options.protocols:
-            for clients in rig.options.clients:
-                rig.cluster.renew_backends()
-                company = Company(rig, len(order), sum(variant.backends(clients) for variant in order))
-                with _one_core(rig, order, clients == 1 and not rig.options.free) as place, \
-                        concurrent.futures.ThreadPoolExecutor(len(order)) as pool:
-                    runs = [pool.submit(_run, rig, variant, protocol, clients, False, False, place, company, seconds) for variant in order]
-                try:
-                    for variant, what in zip(order, [run.result() for run in runs]):
-                        _record(rig, "beside", f"{protocol} {clients}", variant, number, what, "transaction")
-                except Failure as failure:
-                    rig.say(str(failure))
-                    rig.results.note("beside", f"FAILED: {failure}")
 
 
 def connect(rig, variants):

@@ -29,7 +29,7 @@ struct plan {
 	const char *clients, *think_ms, *warm_ms, *hold_ms, *after_ms, *rows;
 };
 
-enum { WARM = 3 };
+enum { WARM = 3, SETTLE_NS = 50000000 }; /* after the witness was asked, before the release */
 enum phase { WARMING, HOLDING, HELD, RELEASED };
 enum client_state { THINKING, WAITING, DEAD };
 
@@ -300,20 +300,18 @@ static void start_all(struct load *load)
 	}
 }
 
-/* How many queries of the load's user reached PostgreSQL since the hold was answered. */
-static long reached(const struct plan *plan, double since)
+/* How many queries of the load's user reached PostgreSQL since the hold was answered. The witness logs in
+ * before the load and leaves after it: a backend that comes or goes takes a core for milliseconds, and would
+ * take it from the release. */
+static long reached(const struct plan *plan, int witness, struct wire_reader *reader, double since)
 {
-	static struct wire_reader reader;
 	char sql[300], value[32];
 
-	int fd = wire_connect(plan->witness, (unsigned)atoi(plan->witness_port));
-	wire_login(fd, &reader, plan->witness_user, plan->database, NULL);
 	snprintf(sql, sizeof sql,
 	    "SELECT count(*) FROM pg_stat_activity WHERE usename = '%s' AND pid <> pg_backend_pid()"
 	    " AND query_start > to_timestamp(%.6f)",
 	    plan->user, since);
-	wire_ask(fd, &reader, sql, value, sizeof value);
-	close(fd);
+	wire_ask(witness, reader, sql, value, sizeof value);
 	return strtol(value, NULL, 10);
 }
 
@@ -374,7 +372,7 @@ static int64_t milliseconds(const char *text)
 
 int main(int argc, char **argv)
 {
-	static struct wire_reader console;
+	static struct wire_reader console, witness_reader;
 	static struct plan plan;
 	static char held_tag[200], released_tag[200];
 	struct load load = {.plan = &plan, .phase = WARMING};
@@ -389,6 +387,8 @@ int main(int argc, char **argv)
 	if (!load.clients || load.epoll < 0 || load.count == 0 || load.rows == 0)
 		wire_die("hold: cannot begin");
 	srandom(1);
+	int witness = wire_connect(plan.witness, (unsigned)atoi(plan.witness_port));
+	wire_login(witness, &witness_reader, plan.witness_user, plan.database, NULL);
 	log_in_all(&load);
 	int fd = -1;
 	if (plan.hold[0]) {
@@ -418,7 +418,9 @@ int main(int argc, char **argv)
 	clock_gettime(CLOCK_REALTIME, &wall);
 	load.phase = HELD;
 	run_for(&load, milliseconds(plan.hold_ms));
-	long leaked = reached(&plan, (double)wall.tv_sec + (double)wall.tv_nsec / 1e9);
+	long leaked =
+	    reached(&plan, witness, &witness_reader, (double)wall.tv_sec + (double)wall.tv_nsec / 1e9);
+	run_for(&load, SETTLE_NS);
 
 	for (unsigned i = 0; i < load.count; i++)
 		load.unanswered += load.clients[i].state != DEAD;
