@@ -13,6 +13,7 @@
 #include "autogenerate.h"
 #include "migrate.h"
 #include "options.h"
+#include "page_json.h"
 #include "pending.h"
 #include "section.h"
 
@@ -104,30 +105,15 @@ static void check_house(
 	}
 }
 
-/* Texts of the configuration are UTF-8, as YAML is. */
-static void print_json_text(const char *text)
-{
-	putchar('"');
-	for (const unsigned char *c = (const unsigned char *)text; *c != '\0'; c++) {
-		if (*c == '"' || *c == '\\')
-			printf("\\%c", *c);
-		else if (*c < 0x20 || *c == 0x7f)
-			printf("\\u%04x", *c);
-		else
-			putchar(*c);
-	}
-	putchar('"');
-}
-
 static void print_json_setting(const char *key, const char *value, const char *standard, void *arg)
 {
 	bool *first = arg;
 	(void)standard;
 	fputs(*first ? "" : ",", stdout);
 	*first = false;
-	print_json_text(key);
+	page_json_string(stdout, key);
 	putchar(':');
-	print_json_text(value);
+	page_json_string(stdout, value);
 }
 
 static void print_json_lines(const char *key, const struct conf_errors *lines)
@@ -135,7 +121,7 @@ static void print_json_lines(const char *key, const struct conf_errors *lines)
 	printf(",\"%s\":[", key);
 	for (unsigned i = 0; i < lines->count; i++) {
 		fputs(i > 0 ? "," : "", stdout);
-		print_json_text(lines->lines[i]);
+		page_json_string(stdout, lines->lines[i]);
 	}
 	putchar(']');
 }
@@ -144,7 +130,7 @@ static void answer_json(const char *path, const struct conf *conf, const struct 
     const struct conf_errors *warnings, bool print)
 {
 	fputs("{\"file\":", stdout);
-	print_json_text(path);
+	page_json_string(stdout, path);
 	printf(",\"ok\":%s", errors->count == 0 ? "true" : "false");
 	print_json_lines("errors", errors);
 	print_json_lines("warnings", warnings);

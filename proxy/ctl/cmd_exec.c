@@ -14,6 +14,7 @@
 #include "ctl/cli.h"
 #include "conduct.h"
 #include "conducting.h"
+#include "page_json.h"
 
 #define DEADLINE_NS (5 * 60 * CLOCK_S)
 
@@ -85,10 +86,7 @@ static void json_number(const char *key, int64_t value, bool known)
 static void json_text(const char *key, const char *value)
 {
 	printf(",\"%s\":", key);
-	if (value != NULL)
-		conduct_json(value);
-	else
-		fputs("null", stdout);
+	page_json_string(stdout, value);
 }
 
 /* A terminal stopped with Ctrl-S, a reader that sleeps: they lose lines, and clients are not held for them.

@@ -10,6 +10,7 @@
 #include "base/mem.h"
 #include "console_parse.h"
 #include "ctl/cli.h"
+#include "page_json.h"
 #include "remote.h"
 
 static const char hold_help[] =
@@ -81,9 +82,9 @@ static void print_json(const struct pq_result *result, const char *const names[3
 	for (int row = 0; row < result->rows; row++) {
 		for (int i = 0; i < 3; i++) {
 			fputs(i ? ", " : row ? ",\n {" : "{", stdout);
-			remote_json(names[i]);
+			page_json_string(stdout, names[i]);
 			fputs(": ", stdout);
-			remote_json(pq_value(result, row, i));
+			page_json_string(stdout, pq_value(result, row, i));
 		}
 		putchar('}');
 	}

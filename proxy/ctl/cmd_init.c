@@ -15,6 +15,7 @@
 #include "schema/ledger.h"
 #include "schema/link.h"
 #include "ctl/cli.h"
+#include "page_json.h"
 #include "section.h"
 
 static const char help[] =
@@ -68,20 +69,6 @@ struct init {
 	char sqlstate[6];
 	int status;
 };
-
-static void print_json_text(const char *text)
-{
-	putchar('"');
-	for (const unsigned char *c = (const unsigned char *)text; *c != '\0'; c++) {
-		if (*c == '"' || *c == '\\')
-			printf("\\%c", *c);
-		else if (*c < 0x20 || *c == 0x7f)
-			printf("\\u%04x", *c);
-		else
-			putchar(*c);
-	}
-	putchar('"');
-}
 
 static void end(struct init *init, int status)
 {
@@ -216,21 +203,21 @@ static void init_free(struct init *init)
 static void answer_json(const struct init *init, const char *dbname)
 {
 	printf("{\"database\":");
-	print_json_text(dbname != NULL ? dbname : "");
+	page_json_string(stdout, dbname != NULL ? dbname : "");
 	printf(",\"ok\":%s,\"steps\":[", init->status == CLI_OK ? "true" : "false");
 	for (unsigned i = 0; i < init->step; i++) {
 		printf("%s{\"step\":", i > 0 ? "," : "");
-		print_json_text(init->plan.steps[i].what);
+		page_json_string(stdout, init->plan.steps[i].what);
 		printf(",\"result\":");
-		print_json_text(init->said_all[i]);
+		page_json_string(stdout, init->said_all[i]);
 		putchar('}');
 	}
 	putchar(']');
 	if (init->error != NULL) {
 		printf(",\"error\":");
-		print_json_text(init->error);
+		page_json_string(stdout, init->error);
 		printf(",\"sqlstate\":");
-		print_json_text(init->sqlstate);
+		page_json_string(stdout, init->sqlstate);
 	}
 	printf("}\n");
 }

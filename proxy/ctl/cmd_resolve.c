@@ -14,6 +14,7 @@
 #include "ctl/cli.h"
 #include "conduct.h"
 #include "migrate.h"
+#include "page_json.h"
 
 static const char help[] =
     "Usage: headgate resolve --as done|undone -m WHY [OPTION]...\n"
@@ -59,7 +60,7 @@ static void on_done(enum coord_resolved how, int64_t run_id, const char *text, v
 		else
 			fputs("null", stdout);
 		fputs(",\"text\":", stdout);
-		conduct_json(text);
+		page_json_string(stdout, text);
 		puts("}");
 	} else {
 		fprintf(how == COORD_RESOLVED ? stdout : stderr, "headgate resolve: %s\n", text);

@@ -6,6 +6,7 @@
 #include "console_parse.h"
 #include "console_private.h"
 #include "ctl/cli.h"
+#include "page_json.h"
 #include "remote.h"
 
 static const char help[] =
@@ -61,9 +62,9 @@ static void print_json_row(const struct pq_result *result, int row, bool first)
 	fputs(first ? "" : ",\n ", stdout);
 	for (unsigned i = 0; i < count; i++) {
 		fputs(i ? ", " : "{", stdout);
-		remote_json(names[i]);
+		page_json_string(stdout, names[i]);
 		fputs(": ", stdout);
-		remote_json(pq_value(result, row, (int)i));
+		page_json_string(stdout, pq_value(result, row, (int)i));
 	}
 	putchar('}');
 }

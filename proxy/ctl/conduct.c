@@ -49,17 +49,3 @@ char *conduct_dbname(const struct conf_database *section, const char *name)
 	}
 	return dbname != NULL ? dbname : pq_dsn_dbname(section->control.dsn);
 }
-
-void conduct_json(const char *text)
-{
-	putchar('"');
-	for (const unsigned char *c = (const unsigned char *)text; *c != '\0'; c++) {
-		if (*c == '"' || *c == '\\')
-			printf("\\%c", *c);
-		else if (*c < 0x20 || *c == 0x7f)
-			printf("\\u%04x", *c);
-		else
-			putchar(*c);
-	}
-	putchar('"');
-}

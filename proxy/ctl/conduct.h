@@ -17,7 +17,4 @@ void conductor_free(struct conductor *conductor);
 /* The server's name of the database for control.run_dsn; NULL: libpq's default. Owned by the caller. */
 char *conduct_dbname(const struct conf_database *section, const char *name);
 
-/* A string of JSON, quotes included, to stdout; the text is UTF-8. */
-void conduct_json(const char *text);
-
 #endif

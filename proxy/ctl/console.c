@@ -189,15 +189,13 @@ static bool admit(struct wire *wire, const struct startup *startup, struct reply
 static void run(struct wire *wire, const struct statement *statement, void *arg)
 {
 	struct connection *connection = arg;
+	(void)wire;
 	if (command_right(statement->command) > connection->right) {
 		char message[80];
 		snprintf(
 		    message, sizeof message, "permission denied for %s", command_name(statement->command));
-		wire_fail(wire,
-		    &(struct reply_error){.severity = "ERROR",
-			.sqlstate = "42501",
-			.message = message,
-			.hint = "A viewer may SHOW; console.operators lists who may do more."});
+		console_fail(connection, "42501", message, NULL,
+		    "A viewer may SHOW; console.operators lists who may do more.");
 		return;
 	}
 	functions[statement->command](connection, statement);
@@ -218,10 +216,7 @@ static void cancel(struct wire *wire, uint32_t pid, uint32_t key, void *arg)
 			return;
 		}
 		console_abandon(c, "its order was cancelled");
-		wire_fail(c->wire,
-		    &(struct reply_error){.severity = "ERROR",
-			.sqlstate = "57014",
-			.message = "canceling statement due to user request"});
+		console_fail(c, "57014", "canceling statement due to user request", NULL, NULL);
 		return;
 	}
 }
@@ -420,9 +415,6 @@ void console_stopping(struct console *console)
 		if (c->dead || !c->hold)
 			continue;
 		console_abandon(c, "headgate is shutting down");
-		wire_fail(c->wire,
-		    &(struct reply_error){.severity = "ERROR",
-			.sqlstate = "57P01",
-			.message = "the hold has ended: headgate is shutting down"});
+		console_fail(c, "57P01", "the hold has ended: headgate is shutting down", NULL, NULL);
 	}
 }

@@ -10,8 +10,8 @@
 
 #define OBSERVE_HINT "`mode: enforce` in the configuration, and a RELOAD, make a gate that holds."
 
-static void fail(struct connection *connection, const char *sqlstate, const char *message, const char *detail,
-    const char *hint)
+void console_fail(struct connection *connection, const char *sqlstate, const char *message,
+    const char *detail, const char *hint)
 {
 	wire_fail(connection->wire,
 	    &(struct reply_error){.severity = "ERROR",
@@ -39,7 +39,7 @@ struct keeper *console_keeper(struct connection *connection, const struct statem
 	if (keeper)
 		return keeper;
 	snprintf(message, sizeof message, "no gate for a database \"%s\"", statement->database);
-	fail(connection, "3D000", message, NULL, "SHOW GATES lists them.");
+	console_fail(connection, "3D000", message, NULL, "SHOW GATES lists them.");
 	return NULL;
 }
 
@@ -58,7 +58,7 @@ static struct keeper **chosen(
 	for (unsigned i = 0; i < keepers_count(keepers); i++)
 		list[(*count)++] = keepers_at(keepers, i);
 	if (*count == 0)
-		fail(connection, "3D000", "there is no gate yet", NULL, NULL);
+		console_fail(connection, "3D000", "there is no gate yet", NULL, NULL);
 	return list;
 }
 
@@ -141,7 +141,7 @@ void console_hold_told(struct connection *connection, const struct hold_news *ne
 		snprintf(message, sizeof message, "%s is not held: %s", keeper_name(news->keeper), news->why);
 		undo(connection, wait, "another database could not be held");
 		hold_wait_free(&wait);
-		fail(connection, news->sqlstate, message, news->detail,
+		console_fail(connection, news->sqlstate, message, news->detail,
 		    strcmp(news->sqlstate, "55P03") == 0 ? "All clients go on. A longer DRAIN TIMEOUT, or ON "
 							   "TIMEOUT CANCEL or TERMINATE, may get there."
 							 : NULL);
@@ -172,8 +172,8 @@ static unsigned holdable(
 		wire_notice(connection->wire, "01000", message, NULL);
 	}
 	if (kept == 0)
-		fail(connection, "55000", "there is no gate that holds: all are in observe mode", NULL,
-		    OBSERVE_HINT);
+		console_fail(connection, "55000", "there is no gate that holds: all are in observe mode",
+		    NULL, OBSERVE_HINT);
 	return kept;
 }
 
@@ -181,7 +181,7 @@ void run_hold(struct connection *connection, const struct statement *statement)
 {
 	struct console *console = connection->console;
 	if (console->stopping) {
-		fail(connection, "57P03", "headgate is shutting down", NULL, NULL);
+		console_fail(connection, "57P03", "headgate is shutting down", NULL, NULL);
 		return;
 	}
 	unsigned count;
@@ -218,7 +218,7 @@ void run_hold(struct connection *connection, const struct statement *statement)
 	if (!good) {
 		undo(connection, wait, "another database could not be held");
 		hold_wait_free(&wait);
-		fail(connection, "55000", error, NULL,
+		console_fail(connection, "55000", error, NULL,
 		    observes ? OBSERVE_HINT : "RELEASE ends a hold, with FORCE one of another connection.");
 		return;
 	}
@@ -252,7 +252,7 @@ void run_release(struct connection *connection, const struct statement *statemen
 		snprintf(
 		    message, sizeof message, "%s is held by %s", keeper_name(list[i]), status.hold_owner);
 		mem_free(&list);
-		fail(connection, "55000", message, NULL,
+		console_fail(connection, "55000", message, NULL,
 		    "RELEASE ... FORCE ends a hold that another connection owns.");
 		return;
 	}
@@ -295,7 +295,8 @@ void run_reload(struct connection *connection, const struct statement *statement
 		detail = more;
 	}
 	conf_errors_free(&errors);
-	fail(connection, "F0000", "the configuration is not taken: the one in force stays", detail, NULL);
+	console_fail(
+	    connection, "F0000", "the configuration is not taken: the one in force stays", detail, NULL);
 	mem_free(&detail);
 }
 

@@ -84,6 +84,9 @@ unsigned console_columns(enum command command, const char *const **names);
 void console_abandon(struct connection *connection, const char *why);
 void console_hold_told(struct connection *connection, const struct hold_news *news);
 
+/* The running statement ends with this error. detail, hint: NULL where there is none. */
+void console_fail(struct connection *connection, const char *sqlstate, const char *message,
+    const char *detail, const char *hint);
 /* The gate that a statement names: as written, and a bare name in lower case too. NULL: an error was sent. */
 struct keeper *console_keeper(struct connection *connection, const struct statement *statement);
 /* console_upgrade.c. Its connection leaves, and the run goes on without it; or its statement was cancelled:

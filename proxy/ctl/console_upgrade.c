@@ -124,17 +124,6 @@ static void on_line(const char *line, bool errors, void *arg)
 	}
 }
 
-static void fail(struct connection *connection, const char *sqlstate, const char *message, const char *detail,
-    const char *hint)
-{
-	wire_fail(connection->wire,
-	    &(struct reply_error){.severity = "ERROR",
-		.sqlstate = sqlstate,
-		.message = message,
-		.detail = detail,
-		.hint = hint});
-}
-
 /* Without a result it did not come to a run: what it said on stderr is why. */
 static void answer_failure(struct upgrade_order *order)
 {
@@ -147,7 +136,7 @@ static void answer_failure(struct upgrade_order *order)
 		if (!first[0])
 			snprintf(
 			    order->said, sizeof order->said, "headgate upgrade ended with %d", order->status);
-		fail(order->connection, "F0000", first, rest, NULL);
+		console_fail(order->connection, "F0000", first, rest, NULL);
 		return;
 	}
 	field(order->result, "text", text, sizeof text);
@@ -161,7 +150,7 @@ static void answer_failure(struct upgrade_order *order)
 		snprintf(detail, sizeof detail, "%s:%s: %s", file, line, failure);
 	}
 	bool good = strlen(sqlstate) == 5 && strncmp(sqlstate, "00", 2) != 0;
-	fail(order->connection, good ? sqlstate : "55000", text[0] ? text : "the run failed",
+	console_fail(order->connection, good ? sqlstate : "55000", text[0] ? text : "the run failed",
 	    detail[0] ? detail : NULL,
 	    hint[0]       ? hint
 		: left[0] ? left
@@ -260,7 +249,7 @@ static struct keeper *choose(struct connection *connection, const struct stateme
 		return console_keeper(connection, statement);
 	if (keepers_count(keepers) == 1)
 		return keepers_at(keepers, 0);
-	fail(connection, "3D000", "which database?", NULL, "UPGRADE name. SHOW GATES lists them.");
+	console_fail(connection, "3D000", "which database?", NULL, "UPGRADE name. SHOW GATES lists them.");
 	return NULL;
 }
 
@@ -271,7 +260,7 @@ void run_upgrade(struct connection *connection, const struct statement *statemen
 	for (const struct upgrade_order *o = console->upgrades; o; o = o->next)
 		running++;
 	if (console->stopping || running >= UPGRADES) {
-		fail(connection, console->stopping ? "57P03" : "53300",
+		console_fail(connection, console->stopping ? "57P03" : "53300",
 		    console->stopping ? "headgate is shutting down" : "too many upgrades at a time", NULL,
 		    NULL);
 		return;
@@ -280,7 +269,8 @@ void run_upgrade(struct connection *connection, const struct statement *statemen
 	if (!keeper)
 		return;
 	if (!keeper_section(keeper)->migrations.dir) {
-		fail(connection, "55000", "this proxy knows no folder of migrations for this database", NULL,
+		console_fail(connection, "55000",
+		    "this proxy knows no folder of migrations for this database", NULL,
 		    "Name it in the configuration, as migrations.dir. Where the files are elsewhere: "
 		    "`headgate upgrade` "
 		    "there.");
@@ -296,7 +286,7 @@ void run_upgrade(struct connection *connection, const struct statement *statemen
 	connection->upgrade = order;
 	if (!start(order, statement)) {
 		order_free(&order);
-		fail(connection, "53000", "no pipe can be had", NULL, NULL);
+		console_fail(connection, "53000", "no pipe can be had", NULL, NULL);
 	}
 }
 

@@ -4,10 +4,14 @@
 
 #include "base/mem.h"
 
-static void put_text(FILE *to, const char *text)
+void page_json_string(FILE *to, const char *text)
 {
 	const unsigned char *s = (const unsigned char *)text;
 
+	if (s == NULL) {
+		fputs("null", to);
+		return;
+	}
 	putc('"', to);
 	while (*s != '\0') {
 		size_t size = *s < 0x80 ? 1 : *s >= 0xf0 ? 4 : *s >= 0xe0 ? 3 : 2;
@@ -44,7 +48,7 @@ static void put_key(struct page_json *json, const char *key)
 		fputs(json->depth == 1 ? ",\n " : ", ", json->to);
 	json->more = true;
 	if (key != NULL) {
-		put_text(json->to, key);
+		page_json_string(json->to, key);
 		fputs(": ", json->to);
 	}
 }
@@ -68,10 +72,7 @@ void page_json_end(struct page_json *json, char close)
 void page_json_text(struct page_json *json, const char *key, const char *text)
 {
 	put_key(json, key);
-	if (text == NULL)
-		fputs("null", json->to);
-	else
-		put_text(json->to, text);
+	page_json_string(json->to, text);
 }
 
 void page_json_number(struct page_json *json, const char *key, int64_t number)

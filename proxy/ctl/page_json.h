@@ -9,6 +9,9 @@
 
 #include "gate/head.h"
 
+/* A string alone, where the rest is written by hand. NULL: null. */
+void page_json_string(FILE *to, const char *text);
+
 struct page_json {
 	FILE *to;
 	bool more;      /* something stands before, in this object or list */

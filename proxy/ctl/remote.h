@@ -32,7 +32,5 @@ void remote_stop(struct remote *remote, int status);
 void remote_complain(const struct pq_result *result);
 /* A name in double quotes, a text in single ones. Owned by the caller. */
 char *remote_quoted(const char *text, char quote);
-/* A text, or null, as JSON to stdout. */
-void remote_json(const char *text);
 
 #endif

@@ -125,6 +125,10 @@ static void test_answers(void **state)
 
 	assert_int_equal(check("-c", "/nowhere/h.yaml"), CLI_CONFIG);
 	assert_string_equal(err, "/nowhere/h.yaml: cannot read: No such file or directory\n");
+	setenv("HEADGATE_CONFIG", "/nowhere/\xff.yaml", 1); /* JSON is UTF-8 */
+	assert_int_equal(check("--json", NULL), CLI_CONFIG);
+	assert_non_null(strstr(out, "{\"file\":\"/nowhere/\\ufffd.yaml\","));
+	setenv("HEADGATE_CONFIG", file, 1);
 	assert_int_equal(check("--help", NULL), CLI_OK);
 	assert_non_null(strstr(out, "Usage: headgate check"));
 	assert_int_equal(check("--nonsense", NULL), CLI_USAGE);
