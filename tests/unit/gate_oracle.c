@@ -10,30 +10,9 @@
 
 #include "base/mem.h"
 #include "gate/gate.h"
+#include "gate_view.h"
 
-enum { NOW = 1000, LEASE = 2000, HOLD_MAX = 30, AHEAD_MAX = 60 };
-
-static struct heads heads(const char *text)
-{
-	struct heads set = heads_none();
-	const char *why = NULL;
-
-	if (text != NULL && !heads_parse(text, strlen(text), &set, &why))
-		fail_msg("%s: %s", text, why);
-	return set;
-}
-
-static struct gate_view *plain_view(const char *recorded)
-{
-	struct gate_view *view = gate_view_new("shop");
-
-	view->fresh = true;
-	view->recorded.heads = heads(recorded);
-	view->recorded.state = recorded == NULL ? RECORDED_EMPTY : RECORDED_CLEAN;
-	view->hold_max_ns = HOLD_MAX;
-	view->policy.ahead_hold_ns = AHEAD_MAX;
-	return view;
-}
+enum { NOW = 1000, LEASE = 2000 };
 
 /* The world: heads 1 to 4 in order and 5, which only ORDER_TEXT can place (last); 6 is the
  * set of 2 and 3; 0 is none. Recorded 2, a run from 2 to 3, a pin on 1. A graph has 1 to 4 in a line, where

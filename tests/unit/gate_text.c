@@ -11,26 +11,14 @@
 
 #include "base/mem.h"
 #include "gate/gate.h"
+#include "gate_view.h"
 
 #define SECOND INT64_C(1000000000)
 
-static struct heads heads(const char *text)
-{
-	struct heads set = heads_none();
-	const char *why = NULL;
-
-	if (text != NULL && !heads_parse(text, strlen(text), &set, &why))
-		fail_msg("%s: %s", text, why);
-	return set;
-}
-
 static struct gate_view *shop(const char *recorded)
 {
-	struct gate_view *view = gate_view_new("shop");
+	struct gate_view *view = plain_view(recorded);
 
-	view->fresh = true;
-	view->recorded.heads = heads(recorded);
-	view->recorded.state = recorded == NULL ? RECORDED_EMPTY : RECORDED_CLEAN;
 	view->hold_max_ns = 30 * SECOND;
 	view->policy.ahead_hold_ns = 60 * SECOND;
 	view->policy.disclose = true;
