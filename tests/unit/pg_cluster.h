@@ -184,10 +184,10 @@ static inline void pg_cluster_free(struct pg_cluster *pg)
 }
 
 /* Runs SQL as the superuser, or dies. The first column of the first row is kept until the next call. */
-static inline const char *pg_sql(const struct pg_cluster *pg, const char *dbname, const char *sql)
+static inline const char *pg_sql_at(const char *dsn, const char *sql)
 {
 	static char value[4096];
-	PGconn *conn = PQconnectdb(pg_dsn(pg, dbname));
+	PGconn *conn = PQconnectdb(dsn);
 	PGresult *result = PQexec(conn, sql);
 	ExecStatusType status = PQresultStatus(result);
 	if (status != PGRES_COMMAND_OK && status != PGRES_TUPLES_OK) {
@@ -199,6 +199,11 @@ static inline const char *pg_sql(const struct pg_cluster *pg, const char *dbname
 	PQclear(result);
 	PQfinish(conn);
 	return value;
+}
+
+static inline const char *pg_sql(const struct pg_cluster *pg, const char *dbname, const char *sql)
+{
+	return pg_sql_at(pg_dsn(pg, dbname), sql);
 }
 
 #endif

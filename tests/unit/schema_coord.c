@@ -397,12 +397,12 @@ static void freeing_in_the_middle_releases(void **state)
 	prepare(&seen, SHELL(script));
 	begin(&seen);
 	until(strstr(seen.story, "running:") != NULL);
-	until(strcmp(sql("SELECT count(*) FROM headgate.run WHERE state = 'running'"), "1") == 0);
+	until(strcmp(look("SELECT count(*) FROM headgate.run WHERE state = 'running'"), "1") == 0);
 	coord_free(&seen.coord);
 	close(held[1]);
 	assert_int_equal(read(held[0], &byte, 1), 0);
 	close(held[0]);
-	while (strcmp(sql("SELECT count(*) FROM pg_locks WHERE locktype = 'advisory'"), "0") != 0)
+	while (strcmp(look("SELECT count(*) FROM pg_locks WHERE locktype = 'advisory'"), "0") != 0)
 		usleep(5000);
 	mem_free(&script);
 }

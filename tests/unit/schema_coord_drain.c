@@ -380,7 +380,7 @@ static void killed_while_the_command_runs(void **state)
 	proxy_renew(&proxy, NULL, NULL);
 	proxy_ack(&proxy, "{}");
 	assert_int_equal(read(held[0], &byte, 1), 1);
-	while (strcmp(sql("SELECT count(*) FROM pg_stat_activity WHERE query = 'SELECT pg_sleep(1000)'"),
+	while (strcmp(look("SELECT count(*) FROM pg_stat_activity WHERE query = 'SELECT pg_sleep(1000)'"),
 		   "1") != 0)
 		usleep(5000);
 	kill(pid, SIGKILL);
@@ -434,7 +434,7 @@ static void an_orphan_without_proxies(void **state)
 		wait_for_run("running");
 		kill(pid, SIGKILL);
 		waitpid(pid, NULL, 0);
-		while (strcmp(sql("SELECT count(*) FROM pg_locks WHERE locktype = 'advisory'"), "0") != 0)
+		while (strcmp(look("SELECT count(*) FROM pg_locks WHERE locktype = 'advisory'"), "0") != 0)
 			usleep(5000);
 		assert_sql("SELECT state " LAST_RUN, "running");
 		if (i == 0) {

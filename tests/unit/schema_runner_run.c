@@ -168,11 +168,11 @@ static void a_deadlock_is_tried_again(void **state)
 	    "pg_advisory_xact_lock(9);\nLOCK TABLE u;");
 	runs.seen.request.lock_timeout_ns = 0;
 	runs_begin(&runs);
-	until(strcmp(sql("SELECT count(*) FROM pg_locks WHERE NOT granted AND locktype = 'advisory'"), "1") ==
-	    0);
+	until(strcmp(look("SELECT count(*) FROM pg_locks WHERE NOT granted AND locktype = 'advisory'"),
+		  "1") == 0);
 	assert_int_equal(PQsendQuery(other, "LOCK TABLE t; COMMIT"), 1);
-	until(strcmp(sql("SELECT count(*) FROM pg_locks WHERE NOT granted AND locktype = 'relation'"), "1") ==
-	    0);
+	until(strcmp(look("SELECT count(*) FROM pg_locks WHERE NOT granted AND locktype = 'relation'"),
+		  "1") == 0);
 	PQfinish(gate);
 	runs_end(&runs);
 	assert_outcome(&runs, COORD_SUCCEEDED);
@@ -263,7 +263,7 @@ static void cancelling_a_step(void **state)
 		RUNS(&runs, "1_a.sql", "-- migrate:up\nCREATE TABLE a ();", "2_b.sql", second[i], "3_c.sql",
 		    "-- migrate:up\nCREATE TABLE c ();");
 		runs_begin(&runs);
-		until(strcmp(sql("SELECT count(*) FROM pg_stat_activity WHERE wait_event = 'PgSleep'"),
+		until(strcmp(look("SELECT count(*) FROM pg_stat_activity WHERE wait_event = 'PgSleep'"),
 			  "1") == 0);
 		coord_cancel(runs.seen.coord);
 		runs_end(&runs);
@@ -320,7 +320,7 @@ static void cancelling_twice_ends_the_session(void **state)
 	    "WHEN "
 	    "query_canceled THEN NULL; END; END LOOP; END $$;");
 	runs_begin(&runs);
-	until(strcmp(sql("SELECT count(*) FROM pg_stat_activity WHERE wait_event = 'PgSleep'"), "1") == 0);
+	until(strcmp(look("SELECT count(*) FROM pg_stat_activity WHERE wait_event = 'PgSleep'"), "1") == 0);
 	coord_cancel(runs.seen.coord);
 	coord_cancel(runs.seen.coord);
 	runs_end(&runs);
@@ -340,14 +340,15 @@ static void a_server_that_does_not_answer(void **state)
 	RUNS(&runs, "1_a.sql", "-- migrate:up\nCREATE TABLE a ();", "2_b.sql",
 	    "-- migrate:up\nCREATE TABLE b ();\nSELECT pg_sleep(1000);");
 	runs_begin(&runs);
-	until(sql(at_work)[0] != '\0');
-	pid_t backend = (pid_t)strtol(sql(at_work), NULL, 10);
+	until(look(at_work)[0] != '\0');
+	pid_t backend = (pid_t)strtol(look(at_work), NULL, 10);
 	kill(backend, SIGSTOP);
 	for (int i = 0; i < 3; i++)
 		coord_cancel(runs.seen.coord);
 	until(strstr(runs.seen.story, "asking what the ledger says") != NULL);
-	until(strcmp(sql("SELECT count(*) FROM pg_stat_activity WHERE application_name = 'headgate upgrade'"),
-		  "2") == 0);
+	until(
+	    strcmp(look("SELECT count(*) FROM pg_stat_activity WHERE application_name = 'headgate upgrade'"),
+		"2") == 0);
 	coord_cancel(runs.seen.coord);
 	runs_end(&runs);
 	assert_outcome(&runs, COORD_LOST);
@@ -355,7 +356,7 @@ static void a_server_that_does_not_answer(void **state)
 	assert_has(runs.seen.text, "what became of it is not known");
 	assert_has(runs.seen.hint, "headgate current");
 	kill(backend, SIGCONT);
-	while (strcmp(sql("SELECT count(*) FROM pg_locks WHERE locktype = 'advisory'"), "0") != 0)
+	while (strcmp(look("SELECT count(*) FROM pg_locks WHERE locktype = 'advisory'"), "0") != 0)
 		usleep(5000);
 	assert_sql("SELECT to_regclass('public.b') IS NULL", "t");
 }
@@ -372,9 +373,9 @@ static void a_lost_connection_is_asked_about(void **state)
 		runs_clean(NULL);
 		RUNS(&runs, "1_a.sql", "-- migrate:up\nCREATE TABLE a ();", "2_b.sql", second[i]);
 		runs_begin(&runs);
-		until(strcmp(sql("SELECT count(*) FROM pg_stat_activity WHERE wait_event = 'PgSleep'"),
+		until(strcmp(look("SELECT count(*) FROM pg_stat_activity WHERE wait_event = 'PgSleep'"),
 			  "1") == 0);
-		sql("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE wait_event = 'PgSleep'");
+		look("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE wait_event = 'PgSleep'");
 		runs_end(&runs);
 		assert_outcome(&runs, i == 0 ? COORD_LOST : COORD_UNRESOLVED);
 		assert_int_equal(runs.seen.exit_status, 1);
@@ -389,7 +390,7 @@ static void a_lost_connection_is_asked_about(void **state)
 	runs_clean(NULL);
 	RUNS(&runs, "1_a.sql", "-- migrate:up\nCREATE TABLE a ();", "2_b.sql", second[0]);
 	runs_begin(&runs);
-	until(strcmp(sql("SELECT count(*) FROM pg_stat_activity WHERE wait_event = 'PgSleep'"), "1") == 0);
+	until(strcmp(look("SELECT count(*) FROM pg_stat_activity WHERE wait_event = 'PgSleep'"), "1") == 0);
 	pg_cluster_stop(&cluster);
 	until(strstr(runs.seen.story, "asking what the ledger says") != NULL);
 	pg_cluster_start(&cluster);
@@ -499,10 +500,10 @@ static void a_killed_conductor(void **state)
 	    "-- migrate:up\nCREATE TABLE b ();\nSELECT pg_sleep(1000);");
 	runs.seen.section.control.dsn = runs.seen.section.control.run_dsn = runs.seen.dsn;
 	pid_t pid = coordinator(&runs.seen);
-	until(strcmp(sql("SELECT count(*) FROM pg_stat_activity WHERE wait_event = 'PgSleep'"), "1") == 0);
+	until(strcmp(look("SELECT count(*) FROM pg_stat_activity WHERE wait_event = 'PgSleep'"), "1") == 0);
 	kill(pid, SIGKILL);
 	pg_wait(pid);
-	while (strcmp(sql("SELECT count(*) FROM pg_stat_activity WHERE wait_event = 'PgSleep'"), "0") != 0)
+	while (strcmp(look("SELECT count(*) FROM pg_stat_activity WHERE wait_event = 'PgSleep'"), "0") != 0)
 		usleep(5000);
 	catalog_free(&runs.catalog);
 	mem_free(&runs.publish);
