@@ -47,7 +47,10 @@ def source(version):
 
     said = apt("apt-get", "update").stdout
     versions = re.findall(r"^Version: (\S+)", apt("apt-cache", "showsrc", f"postgresql-{version}").stdout, re.M)
-    for one in sorted(set(versions), reverse=True):  # any minor version's SQL will do: both runs use it
+    here = subprocess.run(["dpkg-query", "-W", "-f=${Version}", f"postgresql-{version}"], stdout=subprocess.PIPE, stderr=subprocess.DEVNULL,
+                          text=True, check=False).stdout
+    # Any minor version's SQL will do, both runs use it; but a newer regress.c may ask the server for what it has not.
+    for one in sorted(set(versions), key=lambda one: (one == here, one), reverse=True):
         said = apt("apt-get", "--download-only", "source", f"postgresql-{version}={one}").stdout
         found = glob.glob(f"{base}/postgresql-{version}_*.orig.tar.*")
         if found:
@@ -75,6 +78,8 @@ def suite():
         tar.extractall(base, members)
     done = subprocess.run(["cc", "-shared", "-fPIC", "-w", f"-I{include}", "-o", f"{base}/regress.so", f"{base}/regress.c"],
                           stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+    for library in ("refint.so", "autoinc.so"):  # up to PostgreSQL 14 the suite has them beside it
+        os.symlink(f"/usr/lib/postgresql/{version}/lib/{library}", f"{base}/{library}")
     if done.returncode != 0:
         pytest.skip("regress.c does not compile here: " + done.stdout[-200:])
     return program, base
@@ -84,7 +89,7 @@ def run(suite, cluster, name, port):
     """One run of the whole schedule: the tests that differ from what is expected, each with its difference."""
     program, base = suite
     out = place.folder(name, server=True)
-    for folder in ("sql", "expected"):
+    for folder in ("sql", "expected", "testtablespace"):
         os.makedirs(f"{out}/{folder}", exist_ok=True)
         place.give(f"{out}/{folder}")
     cluster.sql("CREATE DATABASE regression TEMPLATE template0")

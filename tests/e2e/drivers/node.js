@@ -5,7 +5,9 @@ const say = (...words) => console.log(words.map((w) => (typeof w === 'string' ? 
 const file = (name) => name && require('fs').readFileSync(name);
 const { PGSSLMODE, PGSSLROOTCERT, PGSSLCERT, PGSSLKEY } = process.env;
 const ssl = PGSSLMODE === 'disable' ? false : { ca: file(PGSSLROOTCERT), cert: file(PGSSLCERT), key: file(PGSSLKEY), servername: 'localhost' };
-const settings = { ssl, options: process.env.PGOPTIONS, application_name: 'node', connectionTimeoutMillis: 20000 };
+// Version 7 sends no options: the head goes with the application's name.
+const head = parseInt(require('pg/package.json').version) < 8 && /headgate\.(head=\S+)/.exec(process.env.PGOPTIONS);
+const settings = { ssl, options: process.env.PGOPTIONS, application_name: head ? 'node ' + head[1] : 'node', connectionTimeoutMillis: 20000 };
 
 async function main() {
 	const client = new Client(settings);
