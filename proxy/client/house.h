@@ -35,7 +35,8 @@ struct place {
 	struct {
 		struct event tick;
 		unsigned out; /* let go, and not answered yet */
-		bool moved;   /* since the last tick */
+		unsigned ticks;
+		bool moved; /* since the last tick */
 	} wave;
 	unsigned next_endpoint; /* the last that worked */
 	unsigned busy, logins;  /* sessions in BUSY or GONE, and orphans; in LOGIN */

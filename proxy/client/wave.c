@@ -2,15 +2,16 @@
  * and take several times as long as usual for the first one. Who has his answer asks again at once, and the
  * second queries of the quick would stand in front of the first ones of the others: with 64 clients that is a
  * fifth more for the last. So nobody's second query is read before all the others of the wave have their
- * first answer, or none has come for a tick: one that runs long, or a server that is far away, keeps nobody
- * waiting. (Letting go of few at a time instead was tried: the last one's answer comes later, and behind a
- * network it would throttle.) Meanwhile the worker asks for short turns: with the scheduler's own it is put
- * aside for each backend that it wakes, and the other cores wait for it. */
+ * first answer, none has come for a tick, or LIFE ticks are over: who runs long, or a server that is far
+ * away, keeps nobody waiting. (Letting go of few at a time instead was tried: the last one's answer comes
+ * later, and behind a network it would throttle.) Meanwhile the worker asks for short turns: with the
+ * scheduler's own it is put aside for each backend that it wakes, and the other cores wait for it. */
 #include "base/clock.h"
 #include "base/slice.h"
 #include "session.h"
 
 #define TICK_NS (10 * CLOCK_MS)
+#define LIFE    10 /* ticks */
 
 void wave_stop(struct place *place)
 {
@@ -38,7 +39,7 @@ static void on_tick(evutil_socket_t fd, short what, void *arg)
 	place->worker->now_ns = clock_now();
 	bool moved = place->wave.moved;
 	place->wave.moved = false;
-	if (!moved)
+	if (!moved || ++place->wave.ticks == LIFE)
 		end(place); /* may free the place */
 }
 
@@ -57,6 +58,7 @@ void wave_join(struct session *s)
 	if (place->wave.out++ == 0) {
 		struct timeval tv = clock_timeval(TICK_NS);
 		event_add(&place->wave.tick, &tv);
+		place->wave.ticks = 0;
 		slice_short(true);
 	}
 }

@@ -401,6 +401,28 @@ def test_one_long_answer_keeps_nobody_waiting(gated, cluster, dbname):
     assert sorted(times)[4] > 0.005, times
 
 
+def test_many_long_answers_keep_nobody_waiting(gated, cluster, dbname):
+    """... nor do answers that come one after the other, for longer than 100 ms."""
+    gate = gated({"workers": 1})
+    cluster.sql("CREATE SEQUENCE turn; GRANT ALL ON turn TO PUBLIC", dbname)
+    quick, slow = gate.login("old"), [gate.login("old") for _ in range(60)]
+    before = 0
+    for _ in range(5):
+        with gate.console_wire() as console:
+            gate.console("HOLD app", console)
+            quick.send(wire.query("SELECT nextval('turn')"))
+            for number, client in enumerate(slow):
+                client.send(wire.query(f"SELECT pg_sleep(0.005 * {number}); SELECT nextval('turn')"))
+            held(gate, 61)
+            gate.console("RELEASE app", console)
+        first = int(quick.answer()[0][0])
+        second = int(quick.query("SELECT nextval('turn')")[0][0])
+        others = [int(client.answer()[-1][0]) for client in slow]
+        assert first < second
+        before += second < max(others)
+    assert before > 2, f"{before} of 5"
+
+
 def test_a_hold_right_behind_a_release(gated, cluster, dbname):
     """Those who are answered and not read yet are parked like others."""
     gate = gated({"workers": 1})
