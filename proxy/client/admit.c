@@ -255,7 +255,7 @@ static void resume(struct session *s)
 	bool waited = s->state == STATE_WAITING;
 	session_enter(s, STATE_IDLE);
 	relay_resume(s);
-	if (waited && s->state == STATE_IDLE && s->client.watching == EV_READ)
+	if (waited && s->state == STATE_IDLE && s->client.watching != 0)
 		relay_client_readable(s);
 }
 

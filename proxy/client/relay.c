@@ -94,13 +94,16 @@ static void input(struct session *s, const uint8_t *bytes, size_t n)
 	mem_free(&waited);
 }
 
-/* Reads the client while its bytes may go on. */
-static void watch_client(struct session *s)
+void relay_watch_client(struct session *s)
 {
 	if (s->state != STATE_IDLE && s->state != STATE_BUSY && s->state != STATE_REPLICA)
 		return;
-	leg_watch(
-	    s, &s->client, s->stash_size == 0 && s->server.backlog == NULL && !s->client_ended ? EV_READ : 0);
+	short what = s->stash_size == 0 && s->server.backlog == NULL && !s->client_ended ? EV_READ : 0;
+	/* just let go, and has asked: the watch of its wait tells of what may come besides, once */
+	if (what == EV_READ && s->wave == WAVE_OUT && s->client.watching == EV_CLOSED &&
+	    tracker_between(&s->tracker))
+		return;
+	leg_watch(s, &s->client, what);
 }
 
 void relay_resume(struct session *s)
@@ -115,13 +118,14 @@ void relay_resume(struct session *s)
 	}
 	if (s->client_ended && s->stash_size == 0 && s->server.backlog == NULL && s->server.stream.fd >= 0)
 		shutdown(s->server.stream.fd, SHUT_WR);
-	watch_client(s);
+	relay_watch_client(s);
 }
 
 void relay_client_readable(struct session *s)
 {
 	if (s->wave == WAVE_ANSWERED) { /* it is looked at again at the wave's end */
-		leg_watch(s, &s->client, 0);
+		if (s->client.watching == EV_READ)
+			leg_watch(s, &s->client, 0);
 		return;
 	}
 	uint8_t *buffer = s->worker->buffer;
@@ -133,8 +137,8 @@ void relay_client_readable(struct session *s)
 		return;
 	}
 	input(s, buffer, (size_t)n);
-	if (s->stash_size > 0 || s->server.backlog != NULL)
-		watch_client(s);
+	if (s->stash_size > 0 || s->server.backlog != NULL || s->wave == WAVE_OUT)
+		relay_watch_client(s);
 	else if (stream_pending(&s->client.stream) && s->client.watching == EV_READ)
 		event_active(&s->client.event, EV_READ, 0);
 }

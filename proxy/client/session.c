@@ -88,7 +88,8 @@ void session_on_client(evutil_socket_t fd, short what, void *arg)
 	(void)fd, (void)what;
 	struct session *s = session_from(arg);
 	s->worker->now_ns = clock_now();
-	if (s->client.watching == EV_CLOSED) {
+	bool let_go = s->wave != WAVE_NONE && (s->state == STATE_IDLE || s->state == STATE_BUSY);
+	if (s->client.watching == EV_CLOSED && !let_go) {
 		if (leg_hung_up(&s->client))
 			session_close(s, REASON_CLIENT_VANISHED, NULL);
 		return;

@@ -222,6 +222,8 @@ void relay_client_readable(struct session *s);
 void relay_server_readable(struct session *s);
 /* Goes on with bytes that wait in the stash, then with the socket. */
 void relay_resume(struct session *s);
+/* Reads the client while its bytes may go on. */
+void relay_watch_client(struct session *s);
 void relay_client_gone(struct session *s, bool broken);
 void relay_flushed(struct session *s, struct leg *leg);
 

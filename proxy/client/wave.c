@@ -3,32 +3,31 @@
  * second queries of the quick would stand in front of the first ones of the others: with 64 clients that is a
  * fifth more for the last. So nobody's second query is read before all the others of the wave have their
  * first answer, none has come for a tick, or LIFE ticks are over: who runs long, or a server that is far
- * away, keeps nobody waiting. (Letting go of few at a time instead was tried: the last one's answer comes
- * later, and behind a network it would throttle.) Meanwhile the worker asks for short turns: with the
- * scheduler's own it is put aside for each backend that it wakes, and the other cores wait for it. */
+ * away, keeps nobody waiting. (Letting go of few at a time instead was tried: the first ones are answered
+ * sooner, the last one is not, and behind a network it would throttle.) A client's socket stays watched as it
+ * was while it waited, which saves the first milliseconds two system calls for each. */
 #include "base/clock.h"
-#include "base/slice.h"
 #include "session.h"
 
 #define TICK_NS (10 * CLOCK_MS)
 #define LIFE    10 /* ticks */
+/* From the last answer to the end: on a busy machine those who read theirs would wait for backends again. */
+#define LAST_NS (2 * CLOCK_MS)
 
 void wave_stop(struct place *place)
 {
 	event_del(&place->wave.tick);
-	slice_short(false);
 	place->wave.out = 0;
 }
 
 static void end(struct place *place)
 {
 	wave_stop(place);
-	for (struct session *s = TAILQ_FIRST(&place->sessions), *next; s != NULL; s = next) {
-		next = TAILQ_NEXT(s, of_place);
-		bool unread = s->wave == WAVE_ANSWERED && s->client.watching == 0;
+	struct session *s;
+	TAILQ_FOREACH(s, &place->sessions, of_place)
+	if (s->wave != WAVE_NONE) {
 		s->wave = WAVE_NONE;
-		if (unread)
-			relay_resume(s);
+		relay_watch_client(s);
 	}
 }
 
@@ -40,12 +39,18 @@ static void on_tick(evutil_socket_t fd, short what, void *arg)
 	bool moved = place->wave.moved;
 	place->wave.moved = false;
 	if (!moved || ++place->wave.ticks == LIFE)
-		end(place); /* may free the place */
+		end(place);
 }
 
 void wave_init(struct place *place)
 {
 	event_assign(&place->wave.tick, place->worker->base, -1, EV_PERSIST, on_tick, place);
+}
+
+static void tick_after(struct place *place, int64_t span_ns)
+{
+	struct timeval tv = clock_timeval(span_ns);
+	event_add(&place->wave.tick, &tv);
 }
 
 void wave_join(struct session *s)
@@ -56,10 +61,8 @@ void wave_join(struct session *s)
 	s->wave = WAVE_OUT;
 	place->wave.moved = true;
 	if (place->wave.out++ == 0) {
-		struct timeval tv = clock_timeval(TICK_NS);
-		event_add(&place->wave.tick, &tv);
+		tick_after(place, TICK_NS);
 		place->wave.ticks = 0;
-		slice_short(true);
 	}
 }
 
@@ -68,8 +71,8 @@ static void leave(struct session *s, enum wave to)
 	struct place *place = s->place;
 	s->wave = (uint8_t)to;
 	place->wave.moved = --place->wave.out > 0;
-	if (!place->wave.moved) /* from the loop: sessions may be being walked */
-		event_active(&place->wave.tick, EV_TIMEOUT, 0);
+	if (!place->wave.moved)
+		tick_after(place, LAST_NS);
 }
 
 void wave_answered(struct session *s)

@@ -1,6 +1,7 @@
 """Holds and drains by the console: sessions park at their transaction's end, nothing reaches the server, nobody gets an error."""
 
 import contextlib
+import socket
 import threading
 import time
 
@@ -421,6 +422,49 @@ def test_many_long_answers_keep_nobody_waiting(gated, cluster, dbname):
         assert first < second
         before += second < max(others)
     assert before > 2, f"{before} of 5"
+
+
+def test_a_release_under_way_passes_all_that_was_asked(gated, cluster, dbname):
+    """What is not one short query: it goes on as ever while others have no answer yet."""
+    gate = gated({"workers": 1})
+    cluster.sql("CREATE TABLE n (a int); GRANT ALL ON n TO PUBLIC", dbname)
+    slow = [gate.login("old") for _ in range(20)]
+    for number in range(5):
+        copies, large, several, opens, ends, leaves = [gate.login("old") for _ in range(6)]
+        with gate.console_wire() as console:
+            gate.console("HOLD app", console)
+            for step, client in enumerate(slow):
+                client.send(wire.query(f"SELECT pg_sleep(0.004 * {step})"))
+            copies.send(wire.query("COPY n FROM STDIN"))
+            large.send(wire.query(f"SELECT length('{'x' * 500_000}')"))
+            several.send(wire.query("SELECT 1"), wire.query("SELECT 2"), wire.parse("SELECT 3"), wire.bind(), wire.execute(), wire.SYNC)
+            opens.send(wire.query("BEGIN"))
+            ends.send(wire.query("SELECT 4 FROM pg_sleep(0.02)"))
+            leaves.send(wire.query("SELECT pg_sleep(0.02)"))
+            held(gate, 26)
+            gate.console("RELEASE app", console)
+        ends.socket.shutdown(socket.SHUT_WR)
+        leaves.reset()
+        assert copies.message()[0] == "G"
+        copies.send(wire.copy_data(b"1\n" * 100_000))
+        copies.send(wire.copy_data(b"2\n"), wire.COPY_DONE)
+        opens.answer()
+        assert opens.status == b"T"
+        assert opens.query("SELECT 5") == [["5"]]
+        opens.query("COMMIT")
+        assert opens.status == b"I"
+        assert [several.answer(), several.answer(), several.kinds()] == [[["1"]], [["2"]], "12DCZ"]
+        assert large.answer() == [["500000"]]
+        assert copies.kinds() == "CZ"
+        assert ends.answer() == [["4"]]
+        assert ends.ends() == []
+        for client in slow:
+            client.answer()
+        for client in (copies, large, several, opens):
+            assert client.query(f"SELECT {number}") == [[str(number)]]
+            client.close()
+    assert cluster.value("SELECT count(*) FROM n", dbname) == 500005
+    until(lambda: len(gate.clients("app")) == 20, "the others have left")
 
 
 def test_a_hold_right_behind_a_release(gated, cluster, dbname):
