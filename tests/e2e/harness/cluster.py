@@ -69,6 +69,15 @@ def _template():
     return path
 
 
+def _state(pid):
+    """The kernel's letter for what a process does; None: there is none."""
+    try:
+        with open(f"/proc/{pid}/stat") as f:
+            return f.read().rpartition(")")[2].split()[0]
+    except OSError:
+        return None
+
+
 class Cluster:
     """`with Cluster() as db:` starts one and removes it at the end. Everything is told by attributes: host, port, socket."""
 
@@ -134,7 +143,11 @@ class Cluster:
         """smart, fast, immediate, or crash (SIGKILL to every process of it)."""
         if self.process is None:
             return
+        backends = []
         if how == "crash":
+            self.process.send_signal(signal.SIGSTOP)  # from here on it forks no more
+            until(lambda: _state(self.process.pid) in ("T", "Z", None), "the postmaster to stand still")
+            backends = self._children()
             self._signal_all(signal.SIGKILL)
         else:
             self.process.send_signal({"smart": signal.SIGTERM, "fast": signal.SIGINT, "immediate": signal.SIGQUIT}[how])
@@ -144,6 +157,8 @@ class Cluster:
             self.process.kill()
             self.process.wait()
         self.process = None
+        # Until the last of them has gone they keep the shared memory, and the next start finds it in use.
+        until(lambda: all(_state(pid) in ("Z", None) for pid in backends), "the backends to be gone")
 
     def _children(self):
         found = []
@@ -159,7 +174,6 @@ class Cluster:
 
     def restart(self, how="fast"):
         self.stop(how)
-        # Shared memory of a crashed server is free once its last backend has seen the postmaster gone.
         pidfile = os.path.join(self.data, "postmaster.pid")
         if how == "crash" and os.path.exists(pidfile):
             os.unlink(pidfile)
