@@ -34,9 +34,9 @@ struct place {
 	int64_t ramp_at;
 	struct {
 		struct event tick;
-		unsigned out; /* let go, and not answered yet */
-		unsigned ticks;
-		bool moved; /* since the last tick */
+		unsigned out;   /* let go, and not answered yet */
+		unsigned ticks; /* since it began */
+		bool moved;     /* since the last tick */
 	} wave;
 	unsigned next_endpoint; /* the last that worked */
 	unsigned busy, logins;  /* sessions in BUSY or GONE, and orphans; in LOGIN */

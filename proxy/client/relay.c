@@ -124,7 +124,7 @@ void relay_resume(struct session *s)
 void relay_client_readable(struct session *s)
 {
 	if (s->wave == WAVE_ANSWERED) { /* it is looked at again at the wave's end */
-		if (s->client.watching == EV_READ)
+		if (s->client.watching == EV_READ || s->client.backlog != NULL) /* not edge-triggered */
 			leg_watch(s, &s->client, 0);
 		return;
 	}
